@@ -1,0 +1,34 @@
+# The two commands are `make run` and `make test`; everything they need goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/.runtime  ## sample every program of this machine in the foreground, journal in .psstop/
+	@PSSTOP_JOURNAL__PATH=$(CURDIR)/.psstop/journal.db $(BIN)/psstopd run --config config/psstop.toml
+
+test: $(VENV)/.dev  ## linters and all tests; those that need root, systemd or a server are skipped with the reason
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## only what reads the code
+	$(BIN)/pytest tests/unit/test_linters.py
+
+bench: $(VENV)/.dev  ## the numbers, side by side in one run (some minutes)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+$(VENV)/.runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "psstop needs Python 3.11 or later")'
+	@echo "installing into $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "no virtual environment: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+clean:  ## remove what make made; the journal of `make run` too
+	rm -rf $(VENV) .psstop .mypy_cache .pytest_cache .ruff_cache .hypothesis

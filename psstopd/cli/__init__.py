@@ -1,0 +1,1 @@
+"""The commands psstopd and psstop, one module each; the only place that wires the other packages together."""

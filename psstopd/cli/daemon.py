@@ -1,0 +1,58 @@
+"""`psstopd`: the command that runs the daemon, checks its config and tells how it does."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from psstopd import __version__
+from psstopd.cli.entry import guarded
+
+_EPILOG = """examples:
+  psstopd run                                  the daemon, as the service runs it
+  psstopd run --config my.toml                 in the foreground, with another config
+  psstopd run --stdout                         line protocol on standard output (Telegraf's inputs.execd)
+  psstopd check-config --connect               is the config right, and does the server take points?
+  psstopd status                               what is watched, pending and wrong
+
+exit codes: 0 fine, 2 wrong usage, 3 not running (status), 69 the server would not take points (check-config --connect),
+70 a defect in psstop, 73 the journal can't be opened, 74 standard output was closed, 75 another psstopd has this
+journal, 78 the config is not valid
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand and give its exit code."""
+    options = parser().parse_args(arguments)
+    return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line; `module` names the file in this package that carries a subcommand out."""
+    command = argparse.ArgumentParser(
+        prog="psstopd",
+        description="Record the PSS and SwapPss of the watched programs, and send them to InfluxDB.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--version", action="version", version=f"psstopd {__version__}")
+    subcommands = command.add_subparsers(metavar="COMMAND", required=True)
+
+    run = subcommands.add_parser("run", help="sample, journal and deliver until told to stop")
+    run.add_argument("--stdout", action="store_true", help="write line protocol to standard output, not to InfluxDB")
+    run.set_defaults(module="run")
+
+    check = subcommands.add_parser("check-config", help="say what is wrong with the config, all at once")
+    check.add_argument("--connect", action="store_true", help="also ask the server whether it would take points")
+    check.set_defaults(module="check_config")
+
+    status = subcommands.add_parser("status", help="what is watched, pending and wrong")
+    status.add_argument("--json", action="store_true", help="the same as JSON, sizes in bytes, times in Unix seconds")
+    status.set_defaults(module="status")
+
+    for subcommand in (run, check, status):
+        subcommand.add_argument("--config", metavar="FILE", help="default: /etc/psstop/psstop.toml")
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The top of both commands: what escapes from below becomes a line and an exit code here, never a traceback."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from psstopd.cli import exits
+
+
+class CommandError(Exception):
+    """Raised by a command that can't go on: the message names the cure, `code` is the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; give its exit code, or that of what stopped it."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Python flushes standard output as it exits and would complain; whoever read it has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except Exception as error:  # the one place where everything ends
+        if os.environ.get("PSSTOP_TRACEBACK"):
+            raise
+        print(f"a defect in psstop: {type(error).__name__}: {error}", file=sys.stderr)
+        print("please report it with the output of the same command under PSSTOP_TRACEBACK=1", file=sys.stderr)
+        return exits.SOFTWARE
+    return code

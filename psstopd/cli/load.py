@@ -1,0 +1,19 @@
+"""Read the config for a command; nothing in it is right unless all of it is."""
+
+import os
+from pathlib import Path
+
+from psstopd.cli import exits
+from psstopd.cli.entry import CommandError
+from psstopd.config import Config
+from psstopd.settings_errors import SettingsError
+
+
+def load(path: str | None) -> Config:
+    """Read and check the config, by default the service's. Raises CommandError with all its problems."""
+    from psstopd import settings  # noqa: PLC0415 - pydantic takes 200 ms, and not every command needs the config
+
+    try:
+        return settings.load(None if path is None else Path(path), os.environ)
+    except SettingsError as error:
+        raise CommandError(str(error), exits.CONFIG) from error

@@ -1,0 +1,169 @@
+"""Take ticks from the journal to a sink, in order, and move the cursor only over what was accepted."""
+
+import hashlib
+import logging
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from psstopd.delivery.backoff import next_delay
+from psstopd.delivery.lineprotocol import Encoder
+from psstopd.delivery.sink import Answer, Sink, accepted
+from psstopd.journal.reader import JournalReader
+
+log = logging.getLogger("psstopd.shipper")
+
+LAST_SEND_SECONDS = 1.2  # of the 1.5 that the daemon gives its shipper to end
+
+
+class Progress(Protocol):
+    """Where the queue has been read to: `journal.cursor.Cursor`, or `FromNow` for a sink that wants no past."""
+
+    def position(self, journal: JournalReader) -> int:
+        """Give the last accepted tick of this journal."""
+
+    def advance(self, tick_id: int, *, points: int, now: int) -> None:
+        """Note that everything up to `tick_id` was accepted."""
+
+    def fail(self, error: str, *, now: int) -> None:
+        """Note why a batch was not accepted."""
+
+
+class FromNow:
+    """A cursor in memory that begins at the newest tick: for standard output, whose reader asks for no history."""
+
+    def __init__(self) -> None:
+        self._position: int | None = None
+
+    def position(self, journal: JournalReader) -> int:
+        """Give the last written tick, at first the newest one."""
+        if self._position is None:
+            self._position = journal.newest_tick()
+        return self._position
+
+    def advance(self, tick_id: int, *, points: int, now: int) -> None:  # noqa: ARG002 - as Progress has it
+        """Go on behind `tick_id`."""
+        self._position = tick_id
+
+    def fail(self, error: str, *, now: int) -> None:
+        """Keep nothing: the log has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much and how often to send; durations in seconds."""
+
+    batch_size: int
+    flush_interval: float
+    deadline: float  # for one request, whatever the server does
+
+
+class Shipper:
+    """Sends what is behind the cursor; lives as long as its process. `flush` is the step, `run` the loop."""
+
+    def __init__(self, journal_path: str, progress: Progress, encoder: Encoder, sink: Sink, *, pace: Pace) -> None:
+        self._journal_path = journal_path
+        self._progress = progress
+        self._encoder = encoder
+        self._sink = sink
+        self._pace = pace
+        self._failures = 0
+        self._error: str | None = None
+        self._failing_since = 0.0
+
+    def run(self, stop: Callable[[float], bool], *, phase: float) -> None:
+        """Flush at `phase` of every flush interval, later after failures, until `stop(seconds to sleep)` says so.
+
+        Then send once more for as long as a stopping daemon has.
+        """
+        answer: Answer | None = None
+        while not stop(self._delay(answer, phase)):
+            answer = self.flush(lambda: stop(0))
+        self.flush(lambda: False, seconds=LAST_SEND_SECONDS)
+
+    def flush(self, stop: Callable[[], bool], *, seconds: float | None = None) -> Answer | None:
+        """Send batches until nothing is left, one is not accepted, or `stop` says so; give the last answer.
+
+        The journal is opened anew each time: after a repair another file has its name.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        answer = None
+        try:
+            with closing(JournalReader(self._journal_path)) as journal:
+                while not stop() and (self._failures == 0 or answer is None):
+                    sent = self._send_batch(journal, until)
+                    if sent is None:
+                        break
+                    answer = sent
+        except sqlite3.DatabaseError as error:
+            self._note_failure(f"journal: {self._journal_path}: {error}")
+        return answer
+
+    def _send_batch(self, journal: JournalReader, until: float | None) -> Answer | None:
+        """Send one batch and note what came of it; None when there was nothing to send."""
+        ticks = journal.batch(self._progress.position(journal), self._pace.batch_size)
+        if not ticks:
+            return None
+        lines = [line for tick in ticks for line in self._encoder.lines(tick)]
+        answer = self._send(lines, self._pace.deadline if until is None else max(0.001, until - time.monotonic()))
+        if accepted(answer):
+            self._progress.advance(ticks[-1].id, points=len(lines), now=int(time.time()))
+            self._note_success()
+        else:
+            self._note_failure(describe(answer))
+        return answer
+
+    def _send(self, lines: list[str], deadline: float) -> Answer:
+        """Send under one deadline for all of it: SIGALRM's default action ends this process, and nothing moved.
+
+        Timeouts of sockets start anew with every byte of a server that drips; the daemon starts another shipper.
+        """
+        signal.setitimer(signal.ITIMER_REAL, deadline)
+        try:
+            return self._sink.send(lines)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _delay(self, answer: Answer | None, phase: float) -> float:
+        now = time.time()
+        if self._failures == 0:
+            return seconds_to_flush(now, self._pace.flush_interval, phase)
+        retry_after = answer.retry_after if answer is not None else None
+        return next_delay(self._failures, retry_after, now=now, random=random.random)
+
+    def _note_success(self) -> None:
+        if self._error is not None:
+            log.info("delivering again: after_seconds=%d", time.monotonic() - self._failing_since)
+        self._failures, self._error = 0, None
+
+    def _note_failure(self, error: str) -> None:
+        """Count a failure; log it when it begins and when it changes."""
+        self._progress.fail(error, now=int(time.time()))
+        if self._failures == 0:
+            self._failing_since = time.monotonic()
+        if error != self._error:
+            log.warning("not delivering, keeping everything: %s", error)
+        self._failures, self._error = self._failures + 1, error
+
+
+def describe(answer: Answer) -> str:
+    """Say in one line what a server answered, or why it did not."""
+    if answer.status is None:
+        return answer.error or "no answer"
+    return " ".join(part for part in (f"status {answer.status}", answer.body, answer.error) if part)
+
+
+def flush_phase(machine_id: str, flush_interval: float) -> float:
+    """Give this machine's place in the flush interval, so that a fleet does not send in the same second."""
+    digest = hashlib.sha256(machine_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * flush_interval
+
+
+def seconds_to_flush(now: float, flush_interval: float, phase: float) -> float:
+    """Give the time left to the next moment at `phase` of the interval; a whole interval at that very moment."""
+    return flush_interval - (now - phase) % flush_interval

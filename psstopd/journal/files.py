@@ -1,0 +1,76 @@
+"""Open the journal's file: the lock that keeps a second daemon out, and the connection's settings."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import struct
+
+from psstopd.journal.errors import JournalLocked, JournalUnusable
+
+BUSY_SECONDS = 5.0
+_FLOCK = "hhqqi4x"  # struct flock on 64-bit Linux, fcntl(2): type, whence, start, length, pid
+
+
+def lock(path: str) -> int:
+    """Take the lock of the journal at `path` for the life of this process; give its descriptor.
+
+    Raises JournalLocked naming the daemon that has it, JournalUnusable when the directory can't be written.
+    """
+    directory = os.path.dirname(path) or "."
+    try:
+        os.makedirs(directory, exist_ok=True)
+        fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalUnusable(f"{directory}: {error.strerror}; {_cure(error)}") from error
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        holder = f"another psstopd (pid {lock_holder(path)})"
+        raise JournalLocked(f"{path}: in use by {holder}; stop it, or set another [journal] path here") from error
+    return fd
+
+
+def lock_holder(path: str) -> int | None:
+    """Tell the pid of the daemon that writes the journal at `path`, None when there is none. Disturbs nobody."""
+    try:
+        fd = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    finally:
+        os.close(fd)
+    return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open an SQLite file of ours for writing: each commit on disk, 256 KiB of cache, transactions by hand."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=32)
+    connection.executescript("""
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA cache_size = -256;
+        PRAGMA journal_size_limit = 4194304;
+        PRAGMA temp_store = MEMORY;
+    """)
+    return connection
+
+
+def connect_read_only(path: str) -> sqlite3.Connection:
+    """Open an SQLite file of ours without the right to change it, whether or not its writer runs.
+
+    Raises sqlite3.OperationalError when the file is missing or may not be read. Without the writer's -wal there is
+    nothing to read but the file itself, and `immutable` spares SQLite the files that it could not create.
+    """
+    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
+    uri = f"file:{path.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def _cure(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "free some space there, or set [journal] path to another disk"
+    return "run psstopd as a user who may write there, or set [journal] path (PSSTOP_JOURNAL__PATH)"

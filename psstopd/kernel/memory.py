@@ -1,0 +1,142 @@
+"""Read and parse smaps_rollup, and smaps where the kernel has no rollup: what an address space really uses.
+
+Kernel documentation: Documentation/filesystems/proc.rst and Documentation/ABI/testing/procfs-smaps_rollup.
+"""
+
+import errno
+import os
+import re
+from typing import NamedTuple
+
+from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
+from psstopd.kernel.procfs import Procfs, read_once, read_whole
+from psstopd.model import Memory
+
+_HEADER_WORDS = 6  # address range, permissions, offset, device, inode, [rollup]
+_KIB = 1024
+
+# The whole file from Linux 5.4 to 6.18 in one match: 2 µs a process, where finding lines by name takes 4.
+_SINCE_5_4 = re.compile(
+    rb"(\S+) .*\n"
+    rb"Rss: +(\d+) kB\nPss: +(\d+) kB\n(?:Pss_Dirty: .*\n)?"
+    rb"Pss_Anon: +(\d+) kB\nPss_File: +(\d+) kB\nPss_Shmem: +(\d+) kB\n"
+    rb"Shared_Clean: .*\nShared_Dirty: .*\nPrivate_Clean: +(\d+) kB\nPrivate_Dirty: +(\d+) kB\n"
+    rb"(?:\w+: +\d+ kB\n)*?SwapPss: +(\d+) kB\nLocked: +\d+ kB\n\Z"
+)
+
+
+class AddressSpace(NamedTuple):
+    """What one process' memory file says. `span` is equal for processes that may share the address space."""
+
+    memory: Memory
+    span: bytes
+
+
+def parse_smaps_rollup(text: bytes) -> AddressSpace:
+    """Parse /proc/PID/smaps_rollup, since Linux 4.14.
+
+    Raises Unparseable for anything but a whole file: `Locked:` is its last line on every kernel up to 6.18.
+    """
+    usual = _SINCE_5_4.match(text)
+    if usual is None:
+        return parse_by_name(text)
+    rss, pss, anon, file, shmem, private_clean, private_dirty, swap_pss = map(int, usual.groups()[1:])
+    return AddressSpace(
+        Memory(
+            pss * _KIB,
+            swap_pss * _KIB,
+            (private_clean + private_dirty) * _KIB,
+            rss * _KIB,
+            anon * _KIB,
+            file * _KIB,
+            shmem * _KIB,
+        ),
+        usual[1],
+    )
+
+
+def parse_by_name(text: bytes) -> AddressSpace:
+    """Parse a rollup of any kernel: lines are found by name, unknown ones passed over, missing ones None."""
+    words = text.split()
+    values = dict(zip(words[_HEADER_WORDS::3], words[_HEADER_WORDS + 1 :: 3], strict=False))
+    if b"Locked:" not in values or not text.endswith(b" kB\n"):
+        raise Unparseable(f"torn: {text[-100:]!r}")
+    try:
+        return AddressSpace(_memory(values), words[0])
+    except (KeyError, ValueError) as error:
+        raise Unparseable(f"{error!r} in {text[:200]!r}") from error
+
+
+def parse_smaps(text: bytes) -> AddressSpace:
+    """Sum /proc/PID/smaps over its mappings, for kernels before 4.14.
+
+    The kernel cuts each mapping to whole KiB, so that a sum can be up to 1 KiB a mapping under the rollup.
+    Raises Unparseable for anything that does not end with the last line of a mapping, `VmFlags:`.
+    """
+    if not text.endswith(b"\n") or not text[text.rfind(b"\n", 0, -1) + 1 :].startswith(b"VmFlags:"):
+        raise Unparseable(f"torn: {text[-100:]!r}")
+    sums: dict[bytes, int] = {}
+    try:
+        for line in text.split(b"\n"):
+            if line.endswith(b" kB"):
+                key, value, _ = line.split()
+                sums[key] = sums.get(key, 0) + int(value)
+        return AddressSpace(_memory(sums), text.split(None, 1)[0])
+    except (KeyError, ValueError) as error:
+        raise Unparseable(f"{error!r} in {text[:200]!r}") from error
+
+
+def _memory(kib: "dict[bytes, bytes] | dict[bytes, int]") -> Memory:
+    """Pick the sizes by their names in the kernel; a line that this kernel does not have is None, not 0."""
+    swap_pss, anon = kib.get(b"SwapPss:"), kib.get(b"Pss_Anon:")
+    file, shmem = kib.get(b"Pss_File:"), kib.get(b"Pss_Shmem:")
+    return Memory(
+        int(kib[b"Pss:"]) * _KIB,
+        None if swap_pss is None else int(swap_pss) * _KIB,
+        (int(kib[b"Private_Clean:"]) + int(kib[b"Private_Dirty:"])) * _KIB,
+        int(kib[b"Rss:"]) * _KIB,
+        None if anon is None else int(anon) * _KIB,
+        None if file is None else int(file) * _KIB,
+        None if shmem is None else int(shmem) * _KIB,
+    )
+
+
+class MemoryReader:
+    """Reads address spaces through one mounted /proc; finds out once whether its kernel has smaps_rollup."""
+
+    def __init__(self, procfs: Procfs) -> None:
+        self._procfs = procfs
+        self._root = procfs.root
+        self.has_rollup = os.path.exists(f"{procfs.root}/self/smaps_rollup")
+        self.read = self._read_rollup if self.has_rollup else self._read_smaps
+
+    def _read_rollup(self, pid: int) -> AddressSpace:
+        """Read one process. Raises ProcessGone, NoAddressSpace, AccessDenied or Unparseable."""
+        try:
+            text = read_once(f"{self._root}/{pid}/smaps_rollup")
+        except OSError as error:
+            raise self._reason(pid, error) from error
+        return parse_smaps_rollup(text)
+
+    def _read_smaps(self, pid: int) -> AddressSpace:
+        """Read one process mapping by mapping, to the same outcomes. An exit in between looks like an end of file."""
+        try:
+            text = read_whole(f"{self._root}/{pid}/smaps")
+        except OSError as error:
+            raise self._reason(pid, error) from error
+        if not self._procfs.stat(pid).has_memory:
+            raise NoAddressSpace(f"{self._root}/{pid}/smaps: no address space")
+        return parse_smaps(text)
+
+    def _reason(self, pid: int, error: OSError) -> Exception:
+        """Tell outcomes of one errno apart; ESRCH is a kernel thread, a zombie, or a process that just ended."""
+        where = f"{error.filename or f'{self._root}/{pid}'}: {error.strerror}"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return AccessDenied(where)
+        if error.errno not in (errno.ENOENT, errno.ESRCH):
+            return Unparseable(where)
+        try:
+            self._procfs.stat(pid)
+        except ProcessGone:
+            return ProcessGone(where)
+        return NoAddressSpace(where)

@@ -1,0 +1,142 @@
+"""Read and parse the files of /proc that say what a process is: stat, comm, cmdline, exe, status and cgroup.
+
+Every reader raises ProcessGone when the process has ended and AccessDenied when the kernel refuses.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from psstopd.kernel.errors import AccessDenied, ProcessGone, Unparseable
+from psstopd.model import Identity
+
+_PF_EXITING = 0x4  # include/linux/sched.h
+_PF_KTHREAD = 0x00200000
+_READ_SIZE = 4096
+_CMDLINE_LIMIT = 128 * 1024  # one argument may be that long (MAX_ARG_STRLEN), a command line megabytes
+
+
+class Stat(NamedTuple):
+    """The fields of /proc/PID/stat that psstop uses; times in clock ticks."""
+
+    identity: Identity
+    comm: bytes
+    state: str
+    flags: int
+    cpu_ticks: int
+
+    @property
+    def has_memory(self) -> bool:
+        """Tell whether the process has an address space: kernel threads, zombies and exiting ones have none."""
+        return self.state not in "ZXx" and not self.flags & (_PF_KTHREAD | _PF_EXITING)
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        """Tell whether this is a kernel thread, which it then remains for life."""
+        return bool(self.flags & _PF_KTHREAD)
+
+
+def parse_stat(pid: int, text: bytes) -> Stat:
+    """Parse /proc/PID/stat, proc_pid_stat(5); comm is raw and may hold spaces, newlines and parentheses.
+
+    Raises Unparseable when a field is missing or is not a number.
+    """
+    opening, closing = text.find(b"("), text.rfind(b")")
+    fields = text[closing + 1 :].split()
+    try:
+        return Stat(
+            identity=Identity(pid, int(fields[19])),
+            comm=text[opening + 1 : closing],
+            state=fields[0].decode(),
+            flags=int(fields[6]),
+            cpu_ticks=int(fields[11]) + int(fields[12]),
+        )
+    except (IndexError, ValueError) as error:
+        raise Unparseable(f"/proc/{pid}/stat: {error}: {text[:200]!r}") from error
+
+
+def parse_uid(pid: int, status: bytes) -> int:
+    """Give the effective uid from /proc/PID/status, proc_pid_status(5). Raises Unparseable without a Uid line."""
+    _, found, rest = status.partition(b"\nUid:")
+    fields = rest.split(None, 2)
+    if not found or len(fields) < 2 or not fields[1].isdigit():  # noqa: PLR2004 - real uid, effective uid
+        raise Unparseable(f"/proc/{pid}/status: no Uid line in {status[:200]!r}")
+    return int(fields[1])
+
+
+class Procfs:
+    """A mounted /proc. Holds only its path; tests give it a directory of their own."""
+
+    def __init__(self, root: str = "/proc") -> None:
+        self.root = root
+
+    def pids(self) -> Iterator[tuple[int, int]]:
+        """List (pid, inode) of every process. A reused pid has another inode; a new inode may be the same process."""
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                if entry.name.isdecimal():
+                    yield int(entry.name), entry.inode()
+
+    def stat(self, pid: int) -> Stat:
+        """Read /proc/PID/stat."""
+        return parse_stat(pid, self._read(pid, "stat", read_once))
+
+    def comm(self, pid: int) -> bytes:
+        """Read /proc/PID/comm: up to 15 bytes of anything but NUL, proc_pid_comm(5)."""
+        return self._read(pid, "comm", read_once)[:-1]
+
+    def cmdline(self, pid: int) -> list[bytes]:
+        """Read the first 128 KiB of /proc/PID/cmdline as arguments; one empty argument when the process cleared it."""
+        text = self._read(pid, "cmdline", partial(read_whole, limit=_CMDLINE_LIMIT))
+        return text.rstrip(b"\0").split(b"\0")
+
+    def exe(self, pid: int) -> bytes:
+        """Read the link /proc/PID/exe, less the mark of a deleted file. Other users' need CAP_SYS_PTRACE."""
+        return self._read(pid, "exe", _read_link).removesuffix(b" (deleted)")
+
+    def uid(self, pid: int) -> int:
+        """Read the effective uid from /proc/PID/status; the owner of the directory is root for undumpable processes."""
+        return parse_uid(pid, self._read(pid, "status", read_once))
+
+    def cgroup(self, pid: int) -> bytes:
+        """Read /proc/PID/cgroup, one line a hierarchy, cgroups(7)."""
+        return self._read(pid, "cgroup", read_whole)
+
+    def _read(self, pid: int, name: str, read: Callable[[str], bytes]) -> bytes:
+        try:
+            return read(f"{self.root}/{pid}/{name}")
+        except OSError as error:
+            where = f"{self.root}/{pid}/{name}: {error.strerror}"
+            if error.errno in (errno.ENOENT, errno.ESRCH):
+                raise ProcessGone(where) from error
+            if error.errno in (errno.EACCES, errno.EPERM):
+                raise AccessDenied(where) from error
+            raise
+
+
+def read_once(path: str) -> bytes:
+    """Read a pseudo file that the kernel makes in one piece (single_open) and that fits into 4 KiB."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _READ_SIZE)
+    finally:
+        os.close(fd)
+
+
+def read_whole(path: str, *, limit: int | None = None) -> bytes:
+    """Read a pseudo file to its end: in /proc, stat tells no sizes, and only an empty read says it was all."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        chunks, size = [], 0
+        while (limit is None or size < limit) and (chunk := os.read(fd, _READ_SIZE)):
+            chunks.append(chunk)
+            size += len(chunk)
+    finally:
+        os.close(fd)
+    return b"".join(chunks)
+
+
+def _read_link(path: str) -> bytes:
+    return os.readlink(os.fsencode(path))

@@ -1,0 +1,201 @@
+"""The daemon: a tick on every grid point, each journalled before anything else is done with it.
+
+What fails, and what then happens:
+
+| what                                | what the loop does                                                           |
+|-------------------------------------|------------------------------------------------------------------------------|
+| a process ends, or its read hangs   | its name's sample says so; the tick goes on                                  |
+| the journal takes no tick           | it is held in memory and written when there is room; logged at begin and end |
+| the shipper dies                    | it is started again, with growing delays; what it had not sent is journalled |
+| the server is down, slow or wrong   | nothing: the loop never talks to it                                          |
+| a tick takes more than its interval | missed grid points are counted in late_ticks_total, never queued             |
+| the clock steps                     | the grid begins anew from the new time                                       |
+| SIGHUP with a bad config            | it is logged, and the old one stays                                          |
+| the loop itself hangs               | no WATCHDOG=1 any more: systemd kills and restarts the daemon                |
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from psstopd.config import Config
+from psstopd.journal.cursor import Delivery, read_delivery
+from psstopd.journal.errors import JournalFull
+from psstopd.journal.writer import Journal
+from psstopd.model import Health, Tick
+from psstopd.sampling import ticker
+from psstopd.sampling.collector import Collection, Collector
+from psstopd.service import signals
+from psstopd.service.child import ShipperChild
+from psstopd.service.notify import Notifier
+from psstopd.service.reload import ConfigLoad, ConfigRefused
+from psstopd.service.report import Report
+from psstopd.service.self_cost import SelfCost
+
+log = logging.getLogger("psstopd")
+
+_LONGEST_SLEEP_SECONDS = 30.0  # after which a clock that stepped is noticed
+_TRIM_SHARE = 0.02  # of the interval, for keeping the journal's bounds
+
+
+class Clock(Protocol):
+    """Where the grid lies, and the sleep; tests turn it by hand."""
+
+    def now(self) -> float:
+        """Give the Unix time in seconds."""
+
+    def wait(self, seconds: float) -> int | None:
+        """Sleep up to `seconds`; give the signal that ended the sleep."""
+
+
+class Parts(NamedTuple):
+    """What a daemon is made of; built, and closed, by the command that runs it."""
+
+    collector: Collector
+    journal: Journal
+    shipper: ShipperChild
+    notifier: Notifier
+    self_cost: SelfCost
+    clock: Clock
+    load_config: Callable[[], ConfigLoad]
+    observe: Callable[[Report], None]
+
+
+class Daemon:
+    """The sampler's loop; lives as long as its process. `step` is one tick, `run` all of them until a signal."""
+
+    def __init__(self, config: Config, parts: Parts) -> None:
+        self._config = config
+        self._parts = parts
+        self._schedule = 0
+        self._late_ticks = 0
+        self._ready = self._stopping = False
+        self._status = "starting"
+        self._trouble: str | None = None
+        self._loading: ConfigLoad | None = None
+
+    def run(self) -> None:
+        """Tick until SIGTERM or SIGINT. The first tick is due at once, for the grid point that has just passed."""
+        self._parts.shipper.poll()
+        self._schedule = ticker.grid_point(self._parts.clock.now(), self._interval)
+        if self._schedule == self._parts.journal.last_time():  # restarted inside one tick: it is recorded already
+            self._schedule += self._interval
+            self._become_ready()
+        while self._sleep():
+            due, missed = ticker.take(self._schedule, self._interval, self._parts.clock.now())
+            self._late_ticks += missed
+            self._schedule = due + self._interval
+            self.step(due)
+        self._parts.notifier.stopping()
+        self._parts.shipper.stop()
+
+    def step(self, due: int) -> None:
+        """Sample, journal and report one tick for the grid point `due`."""
+        began = time.perf_counter()
+        collection = self._parts.collector.collect()
+        delivery = read_delivery(self._config.journal.path) if self._parts.shipper.delivers else None
+        health = self._health(collection, delivery, due=due, tick_us=int((time.perf_counter() - began) * 1e6))
+        tick = Tick(due, collection.samples, health)
+        self._journal(tick, self._delivered(delivery))
+        report = Report(tick, collection.unreadable, self._trouble, delivery)
+        self._status = report.words()
+        if not self._ready and self._trouble is None:
+            self._become_ready()
+        self._parts.shipper.poll()
+        self._parts.observe(report)
+
+    @property
+    def _interval(self) -> int:
+        return self._config.sampling.interval
+
+    def _sleep(self) -> bool:
+        """Sleep until the next tick is due, seeing to signals and the watchdog; False when it is time to stop."""
+        clock, notifier = self._parts.clock, self._parts.notifier
+        longest = min(_LONGEST_SLEEP_SECONDS, (notifier.watchdog_seconds or 60.0) / 2)
+        while not (self._stopping or self._parts.shipper.closed):
+            notifier.alive(self._status)
+            now = clock.now()
+            self._schedule = ticker.realign(self._schedule, self._interval, now)
+            signal = clock.wait(min(longest, max(0.0, self._schedule - now)))
+            if signal is not None:
+                self._attend(signal)
+            elif clock.now() >= self._schedule:
+                return True
+        return False
+
+    def _attend(self, signal: int) -> None:
+        if signal in signals.STOP:
+            self._stopping = True
+        elif signal == signals.RELOAD and self._loading is None:
+            self._parts.notifier.reloading()
+            self._loading = self._parts.load_config()
+        elif signal == signals.CHILD:
+            self._parts.shipper.poll()
+            self._finish_reload()
+
+    def _finish_reload(self) -> None:
+        """Take over a config that has been read meanwhile, or keep the old one and say why."""
+        if self._loading is None or not self._loading.done():
+            return
+        loading, self._loading = self._loading, None
+        try:
+            self._adopt(loading.result())
+        except ConfigRefused as refused:
+            log.error("reload refused, going on with the old config:\n%s", refused)  # noqa: TRY400 - no traceback
+        self._parts.notifier.ready(self._status)
+
+    def _adopt(self, config: Config) -> None:
+        if config.journal.path != self._config.journal.path:
+            raise ConfigRefused(f"journal.path: {config.journal.path}: another journal needs a restart")
+        if config.sampling.interval != self._interval:
+            self._schedule = ticker.grid_point(self._parts.clock.now(), config.sampling.interval)
+            self._schedule += config.sampling.interval
+        self._parts.collector.reload(config)
+        self._parts.journal.reload(config.journal)
+        self._parts.shipper.reconfigure(config)
+        self._config = config
+        log.info("reloaded: rules=%d interval_seconds=%d", len(config.watch), self._interval)
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        self._parts.notifier.ready(self._status)
+
+    def _journal(self, tick: Tick, delivered: int | None) -> None:
+        """Write a tick and keep the journal's bounds; log when it stops and when it begins to take ticks again."""
+        journal = self._parts.journal
+        trouble = None
+        try:
+            journal.append(tick, delivered=delivered)
+            journal.trim(tick.time, delivered=delivered, seconds=_TRIM_SHARE * self._interval)
+        except JournalFull as full:
+            trouble = str(full)
+        if trouble is not None and trouble != self._trouble:
+            log.error("journal takes no ticks, holding them in memory: %s", trouble)
+        elif trouble is None and self._trouble is not None:
+            log.warning("journal takes ticks again: dropped_total=%d", journal.dropped_total)
+        self._trouble = trouble
+
+    def _delivered(self, delivery: Delivery | None) -> int | None:
+        """Give the last delivered tick of this journal: None without a server, 0 when nothing has been delivered."""
+        if not self._parts.shipper.delivers:
+            return None
+        return delivery.cursor if delivery is not None and delivery.journal_id == self._parts.journal.id else 0
+
+    def _health(self, collection: Collection, delivery: Delivery | None, *, due: int, tick_us: int) -> Health:
+        journal, shipper = self._parts.journal, self._parts.shipper
+        delivered = self._delivered(delivery)
+        points, oldest = (None, None) if delivered is None else journal.pending(delivered)
+        age = None if points is None else max(0, due - (oldest if oldest is not None else due))
+        return Health(
+            processes=sum(sample.processes for sample in collection.samples),
+            tick_us=tick_us,
+            late_ticks_total=self._late_ticks,
+            pending_points=points,
+            pending_age_s=age,
+            dropped_total=journal.dropped_total,
+            quarantined_total=None if delivered is None else (delivery.quarantined_total if delivery else 0),
+            send_errors_total=None if delivered is None else (delivery.errors_total if delivery else 0),
+            self_pss_bytes=self._parts.self_cost.pss_bytes(shipper.pid),
+            self_cpu_us_total=self._parts.self_cost.cpu_us_total(shipper.pid),
+        )

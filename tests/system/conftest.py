@@ -1,0 +1,28 @@
+"""One container for all tests in this directory, with psstop installed as an operator would."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.boot import booted
+from tests.system.container import Container
+from tests.system.installation import install
+from tests.system.service import Service
+
+
+@pytest.fixture(scope="session")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """Boot a real systemd that ends with the test session."""
+    upper = tmp_path_factory.mktemp("upper")
+    install(upper)
+    with booted(upper) as leader:
+        yield Container(leader)
+
+
+@pytest.fixture
+def service(container: Container) -> Iterator[Service]:
+    """Give psstop.service, not yet configured; afterwards show its log, which pytest prints with a failure."""
+    service = Service(container)
+    yield service
+    print(service.log())  # noqa: T201 - pytest shows it with a failure only
+    service.clear()

@@ -1,0 +1,118 @@
+"""psstop.service inside the container: configure it, ask its journal, find its two processes."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.system.container import Container
+from tests.waiting import wait_for
+
+UNIT = "psstop.service"
+JOURNAL = "/var/lib/psstop/journal.db"
+TOKEN = "s3cret"
+_SERVER = Path(__file__).with_name("fake_server.py")
+_DROP_IN = f"/run/systemd/system/{UNIT}.d/test.conf"
+_CONFIG = """
+names = [{names}]
+[sampling]
+interval = "{interval}"
+[influxdb]
+url = "http://127.0.0.1:{port}"
+org = "ops"
+bucket = "psstop"
+flush_interval = "1s"
+"""
+
+
+class Service:
+    """The service with an empty journal; lives for one test, and `clear` removes all that the test made."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self._since = time.time()
+
+    def configure(self, *names: str, interval: str = "1s", port: int = 1, token: str | None = TOKEN) -> None:
+        """Write a config that watches `names` and delivers to a port inside, where nothing needs to listen.
+
+        The token's file is root's alone, and missing without a token.
+        """
+        quoted = ", ".join(json.dumps(name) for name in names)
+        self.container.write("/etc/psstop/psstop.toml", _CONFIG.format(names=quoted, interval=interval, port=port))
+        if token is not None:
+            self.container.write("/etc/psstop/influxdb-token", f"{token}\n", mode=0o600)
+
+    def drop_in(self, *settings: str) -> None:
+        """Change settings of the unit's [Service] section."""
+        self.container.write(_DROP_IN, "\n".join(["[Service]", *settings, ""]))
+        self.container.systemctl("daemon-reload")
+
+    def start(self) -> None:
+        """Start the service and wait until it is ready."""
+        self.container.systemctl("start", UNIT)
+
+    def start_program(self, name: str, *, user: str = "root") -> None:
+        """Start a program that does nothing under a name to watch; the kernel cuts `comm`, so 15 characters at most."""
+        program = self.container.path(f"/usr/local/bin/{name}")
+        if not program.exists():
+            shutil.copy(self.container.path("/usr/bin/sleep"), program)
+        self._run_unit("--service-type=exec", f"--uid={user}", f"/usr/local/bin/{name}", "infinity")
+
+    def start_server(self, kind: str, port: int) -> str:
+        """Start one of the servers in fake_server.py and give the name of its unit."""
+        self.container.write("/opt/fake_server.py", _SERVER.read_text())
+        return self._run_unit("--service-type=notify", "/usr/bin/python3", "/opt/fake_server.py", kind, str(port))
+
+    def _run_unit(self, *arguments: str) -> str:
+        unit = f"psstop-test-{time.monotonic_ns()}.service"
+        self.container.run(["systemd-run", "--quiet", f"--unit={unit}", *arguments])
+        return unit
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Ask psstop's journal as an operator would, while the daemon writes it."""
+        answer = self.container.run(["sqlite3", "-readonly", "-json", JOURNAL, sql]).stdout
+        rows: list[dict[str, Any]] = json.loads(answer) if answer else []
+        return rows
+
+    def ticks(self) -> list[dict[str, Any]]:
+        """Give all ticks in the journal, the oldest first."""
+        return self.query("SELECT * FROM tick ORDER BY id")
+
+    def await_ticks(self, count: int) -> list[dict[str, Any]]:
+        """Wait for `count` more ticks than there are and give all."""
+        wanted = len(self.ticks()) + count
+        wait_for(lambda: len(self.ticks()) >= wanted, 10 + count, f"{wanted} ticks in the journal")
+        return self.ticks()
+
+    def shown(self, name: str) -> str:
+        """Give one property of the unit, as `systemctl show` has it."""
+        return self.container.properties(UNIT)[name]
+
+    @property
+    def main_pid(self) -> int:
+        """Ask systemd for the sampler's pid inside the container."""
+        return int(self.shown("MainPID"))
+
+    @property
+    def shipper_pid(self) -> int:
+        """Find the shipper's pid inside the container, once there is one."""
+        command = ["pgrep", "--parent", str(self.main_pid), "--full", "psstopd.cli.ship"]
+        return int(wait_for(lambda: self.container.run(command, check=False).stdout, 5, "a shipper"))
+
+    def process_status(self, pid: int) -> dict[str, str]:
+        """Give the fields of /proc/PID/status inside, proc_pid_status(5)."""
+        lines = self.container.path(f"/proc/{pid}/status").read_text().splitlines()
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+    def log(self, unit: str = UNIT) -> str:
+        """Give what psstop, or another unit, and systemd about it have logged during this test."""
+        return self.container.journal(unit, since=self._since)
+
+    def clear(self) -> None:
+        """Stop all that the test started; remove the journal, the config and the drop-in."""
+        self.container.systemctl("stop", UNIT, "psstop-test-*.service", check=False)
+        self.container.systemctl("reset-failed", check=False)
+        self.container.systemctl("clean", "--what=state", UNIT)
+        self.container.run(["rm", "-rf", "/etc/psstop", str(Path(_DROP_IN).parent)])
+        self.container.systemctl("daemon-reload")
