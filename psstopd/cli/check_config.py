@@ -17,10 +17,10 @@ def main(options: argparse.Namespace) -> int:
     if config.influxdb is None:
         print("no [influxdb] section: nothing to connect to")
         return exits.OK
-    from psstopd.delivery.influxdb import check  # noqa: PLC0415 - 33 MiB that only --connect needs
+    from psstopd.delivery.diagnosis import check  # noqa: PLC0415 - 33 MiB that only --connect needs
 
     problem = check(config.influxdb)
     if problem is not None:
-        raise CommandError(f"{config.influxdb.url}: {problem}", exits.UNAVAILABLE)
+        raise CommandError(problem, exits.UNAVAILABLE)
     print(f"server ok: {config.influxdb.url} takes points for {config.influxdb.bucket}")
     return exits.OK

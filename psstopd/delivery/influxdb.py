@@ -7,13 +7,7 @@ Of influxdb-client 1.50 only `call_api` is used: the batching mode loses points 
 
 import base64
 import gzip
-import http.client
-import os
-import re
-import socket
-import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,56 +20,11 @@ from urllib3.util import make_headers
 
 from psstopd import __version__
 from psstopd.config import InfluxDBConfig
-from psstopd.delivery.sink import Answer, accepted, excerpt
+from psstopd.delivery.causes import cause, os_words
+from psstopd.delivery.sink import Answer, excerpt
 
 _MILLISECONDS = 1000
 _GZIP_LEVEL = 1  # 4.6 times smaller for a seventh of the time that level 9 takes to reach 5.8
-
-# A comment writes nothing. InfluxDB 1.x and VictoriaMetrics take it with a 204.
-_HARMLESS = "# psstop check"
-
-# InfluxDB 2.x looks at token, organization and bucket first, and then refuses a write without points in these words.
-_NOTHING_TO_WRITE = re.compile(r"requires points|no data|no points", re.IGNORECASE)
-
-_CURES_BY_ERROR = {
-    "gaierror": "check the host name in url and this machine's resolver",
-    "ConnectionRefusedError": "check the port in url, and that the server runs and listens on that address",
-    "TimeoutError": "check host and port in url; a firewall may be dropping the packets",
-    "SSLCertVerificationError": "set ca_file to the CA of the server's certificate, and url to a name in it",
-    "SSLError": "check that this port speaks TLS, or begin url with http://",
-    "FileNotFoundError": "create the file or correct its path",
-    "PermissionError": "let the user that psstopd runs as read the file or, if none is named, reach the address",
-}
-
-_CURES_BY_STATUS = {
-    400: "check that url names the server itself, without a path, and that api fits it",
-    401: "the token is missing or wrong: check token_file",
-    403: "the token may not write here: give it write permission on the bucket",
-    404: "create the bucket or database, or correct bucket and org",
-    407: "the proxy wants a password: put user:password@ before its host in https_proxy",
-    429: "the server limits writes; it is reachable, and psstop will go on trying",
-}
-
-_CURES_BY_CLASS = {
-    2: "a write is answered with 204, so this is not InfluxDB: a proxy or a login page may answer in its place",
-    3: "redirects are not followed: set url to the address that the server redirects to",
-    4: "the server refuses the write: see its log",
-    5: "the server, or a proxy before it, is in trouble: see its log; psstop will go on trying",
-}
-
-_DNS_WORDS = {socket.EAI_NONAME: "name not known", socket.EAI_AGAIN: "no answer from the resolver"}
-
-# What the standard library raises below urllib3, the special before the general, in an operator's words.
-_WORDS: tuple[tuple[type[BaseException], Callable[[Any, int], str]], ...] = (
-    (ssl.SSLCertVerificationError, lambda e, _: f"TLS: certificate verify failed: {e.verify_message.rstrip('.')}"),
-    (ssl.SSLError, lambda e, _: f"TLS: {(e.reason or 'handshake failed').replace('_', ' ').lower()}"),
-    (socket.gaierror, lambda e, _: f"DNS: {_DNS_WORDS.get(e.errno) or str(e.strerror).lower()}"),
-    (TimeoutError, lambda _, seconds: f"timed out after {seconds} s"),
-    (http.client.RemoteDisconnected, lambda *_: "connection closed without an answer"),
-    (http.client.IncompleteRead, lambda *_: "answer cut short"),
-    (http.client.HTTPException, lambda *_: "not an HTTP answer"),
-    (OSError, lambda e, _: _os_words(e)),
-)
 
 
 class InfluxDBSink:
@@ -136,39 +85,7 @@ class InfluxDBSink:
         )
 
     def _failure(self, error: Exception, secrets: Sequence[str]) -> Answer:
-        return Answer(None, error=excerpt(_redact(_cause(error, self._config.timeout), secrets)))
-
-
-def check(config: InfluxDBConfig, *, proxies: Mapping[str, str] | None = None) -> str | None:
-    """Post a comment, which writes nothing, and say what is wrong and what would cure it; None if writes would do."""
-    with closing(InfluxDBSink(config, proxies=proxies)) as sink:
-        return diagnose(sink.send([_HARMLESS]), config)
-
-
-def diagnose(answer: Answer, config: InfluxDBConfig) -> str | None:
-    """Judge the answer to a write of nothing."""
-    status = answer.status
-    where = f"{_without_userinfo(config.url)}: "
-    if status is None:
-        return f"{where}{answer.error}; {_transport_cure(answer.error or '')}"
-    if accepted(answer) or (status == http.client.BAD_REQUEST and _NOTHING_TO_WRITE.search(answer.body)):
-        return None
-    return f"{where}HTTP status {status}{f' ({answer.body})' if answer.body else ''}; {_cure(status, answer, config)}"
-
-
-def _transport_cure(error: str) -> str:
-    """Name what an operator can do where there was no answer."""
-    otherwise = "write the token alone into it" if ": token" in error else "check url, and any proxy on the way"
-    return _CURES_BY_ERROR.get(error.partition(":")[0], otherwise)
-
-
-def _cure(status: int, answer: Answer, config: InfluxDBConfig) -> str:
-    """Name what an operator can do about a status."""
-    if status == http.client.NOT_FOUND and config.api == "v2" and "page not found" in answer.body:
-        return 'this server has no /api/v2/write; if it is InfluxDB 1.x, set api = "v1"'
-    if "retention policy not found" in answer.body:  # InfluxDB 1.x says so with a 500
-        return "correct what follows the / in bucket, or leave it out"
-    return _CURES_BY_STATUS.get(status) or _CURES_BY_CLASS.get(status // 100, "this is not an HTTP server")
+        return Answer(None, error=excerpt(_redact(cause(error, self._config.timeout), secrets)))
 
 
 def _client(config: InfluxDBConfig, proxies: Mapping[str, str]) -> InfluxDBClient:
@@ -232,7 +149,7 @@ def _authorization(config: InfluxDBConfig) -> tuple[dict[str, str], list[str]]:
 def _token_problem(error: Exception, token_file: str | None) -> str:
     """Say what is wrong with the token, and never what it is."""
     if isinstance(error, OSError):
-        return f"token_file {_os_words(error)}"
+        return f"token_file {os_words(error)}"
     problem = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
     return f"token_file {token_file}: {problem}" if token_file else f"token: {problem}"
 
@@ -251,30 +168,3 @@ def _redact(text: str, secrets: Sequence[str]) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return text
-
-
-def _cause(error: BaseException, timeout_seconds: int) -> str:
-    """Name the exception at the bottom of urllib3's wrappers, and what it means in words."""
-    for link in _chain(error):
-        for kind, words in _WORDS:
-            if isinstance(link, kind):
-                return f"{type(link).__name__}: {words(link, timeout_seconds)}"
-    # What is left is urllib3's own: an address or a proxy that it cannot make sense of, a body it cannot decompress.
-    message = re.sub(r"<[^<>]* at 0x[0-9a-f]+>:? ?", "", str(error))
-    return f"{type(error).__name__}: {_without_userinfo(message)}"
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _os_words(error: OSError) -> str:
-    words = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"{error.filename}: {words}" if error.filename else words
-
-
-def _without_userinfo(text: str) -> str:
-    return re.sub(r"//[^/@ ]*@", "//***@", text)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from psstopd.config import InfluxDBConfig, Secret
-from psstopd.delivery.influxdb import InfluxDBSink, check
+from psstopd.delivery.diagnosis import check
+from psstopd.delivery.influxdb import InfluxDBSink
 from psstopd.delivery.lineprotocol import Encoder
 from psstopd.delivery.sink import Answer, accepted
 from psstopd.journal.reader import StoredTick
