@@ -215,11 +215,12 @@ def found(values: Mapping[str, Any], location: Location) -> object:
 def fill_in_credential(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """Point `token_file` at the credential that systemd passes, unless the config names a file that can be read.
 
-    LoadCredential= reads as root what a DynamicUser may not, usually the very file that the config names.
+    LoadCredential= reads as root what a DynamicUser may not, usually the very file that the config names. A blank
+    credential is none: the unit sets one so that systemd starts it without a token file.
     """
     credential = Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL)
     influxdb = values.get("influxdb")
-    if "CREDENTIALS_DIRECTORY" not in environ or not isinstance(influxdb, dict) or not credential.is_file():
+    if "CREDENTIALS_DIRECTORY" not in environ or not isinstance(influxdb, dict) or file_problem(credential):
         return
     named = influxdb.get("token_file", "")
     if isinstance(named, str) and file_problem(Path(named)):

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from psstopd.config import Config, to_json
+from psstopd.service.handover import in_memory
 
 log = logging.getLogger("psstopd")
 
@@ -22,8 +22,8 @@ _STOP_SECONDS = 1.5  # the whole stop has 2
 class ShipperChild:
     """One shipper at a time, or none when the config names no sink; lives as long as the daemon.
 
-    The daemon polls it on SIGCHLD and on every tick, and stops it. The config goes to the child's standard input, so
-    that no secret is among its arguments.
+    The daemon polls it whenever it wakes, and stops it. The config goes to the child's standard input, so that no
+    secret is among its arguments.
     """
 
     def __init__(self, config: Config, *, stdout: bool, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -33,6 +33,7 @@ class ShipperChild:
         self._process: subprocess.Popen[bytes] | None = None
         self._delay = _FIRST_DELAY
         self._started_at = self._start_at = 0.0
+        self._kill_at: float | None = None  # when one that was told to end has had its time
         self.closed = False  # nobody reads standard output any more
 
     @property
@@ -46,19 +47,24 @@ class ShipperChild:
         return None if self._process is None else self._process.pid
 
     def poll(self) -> None:
-        """Reap a shipper that has ended, and start one when its time has come."""
+        """Reap a shipper that has ended, kill one that was told to and doesn't, start one when its time has come."""
         now = self._monotonic()
-        if self._process is not None and (code := self._process.poll()) is not None:
-            self._note_end(code, now)
+        if self._process is not None:
+            self._look_after(self._process, now)
         if self._process is None and (self.delivers or self._stdout) and now >= self._start_at and not self.closed:
             self._start(now)
 
     def reconfigure(self, config: Config) -> None:
-        """Let a new shipper begin when what concerns it has changed; what the old one had not sent is journalled."""
+        """Let a new shipper begin when what concerns it has changed; what the old one had not sent is journalled.
+
+        The old one is told to end and not waited for: one that hangs must not make a tick late.
+        """
         before, self._config = self._config, config
         if (config.influxdb, config.tags, config.journal.path) != (before.influxdb, before.tags, before.journal.path):
-            self.stop()
-            self._start_at = 0.0
+            self._start_at, self._delay = 0.0, _FIRST_DELAY
+            if self._process is not None and self._kill_at is None:
+                self._process.terminate()
+                self._kill_at = self._monotonic() + _STOP_SECONDS
             self.poll()
 
     def stop(self) -> None:
@@ -73,22 +79,40 @@ class ShipperChild:
             self._process.wait()
         self._process = None
 
-    def _note_end(self, code: int, now: float) -> None:
+    def _look_after(self, process: "subprocess.Popen[bytes]", now: float) -> None:
+        code = process.poll()
+        if code is None:
+            if self._kill_at is not None and now >= self._kill_at:
+                process.kill()
+            return
         self._process = None
+        if self._kill_at is None:
+            self._note_end(code, now)
+        self._kill_at = None
+
+    def _note_end(self, code: int, now: float) -> None:
         self.closed = code == SINK_CLOSED
+        if self.closed:
+            log.info("standard output was closed")
+            return
         if now - self._started_at > _STEADY_SECONDS:
             self._delay = _FIRST_DELAY
         why = "a request was over its deadline" if code == -signal.SIGALRM else f"exit_code={code}"
-        log.warning("shipper ended: %s, next_start_in_seconds=%g", why, self._delay)
+        self._put_off(f"ended: {why}", now)
+
+    def _put_off(self, why: str, now: float) -> None:
+        """Let the next start wait, each time longer."""
+        log.warning("shipper %s, next_start_in_seconds=%g", why, self._delay)
         self._start_at = now + self._delay
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     def _start(self, now: float) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
-        command = [sys.executable, "-P", "-m", "psstopd.cli.ship", *(["--stdout"] if self._stdout else [])]
-        read, write = os.pipe()
-        self._process = subprocess.Popen(command, stdin=read, env=environment)
+        command = [sys.executable, "-P", "-m", "psstopd.cli.ship", str(os.getpid())]
+        command += ["--stdout"] if self._stdout else []
+        try:
+            with in_memory(to_json(self._config).encode()) as standard_input:
+                self._process = subprocess.Popen(command, stdin=standard_input, env=environment)
+        except OSError as error:  # no memory, process or descriptor to be had
+            self._put_off(f"not started: {error}", now)
         self._started_at = now
-        os.close(read)
-        with suppress(BrokenPipeError), open(write, "wb") as standard_input:
-            standard_input.write(to_json(self._config).encode())

@@ -74,13 +74,16 @@ class Daemon:
         self._status = "starting"
         self._trouble: str | None = None
         self._loading: ConfigLoad | None = None
+        self._load_again = False  # asked for while the file was being read: it may have changed behind the reader
 
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT. The first tick is due at once, for the grid point that has just passed."""
-        self._parts.shipper.poll()
-        self._schedule = ticker.grid_point(self._parts.clock.now(), self._interval)
-        if self._schedule == self._parts.journal.last_time():  # restarted inside one tick: it is recorded already
+        now = self._parts.clock.now()
+        self._schedule = ticker.grid_point(now, self._interval)
+        if self._schedule <= (self._parts.journal.last_time() or -1) <= now:
+            # Restarted inside one tick, or since then with a shorter interval: this grid point has its sample.
             self._schedule += self._interval
+            self._status = "waiting for the next tick: this one was recorded before the restart"
             self._become_ready()
         while self._sleep():
             due, missed = ticker.take(self._schedule, self._interval, self._parts.clock.now())
@@ -89,6 +92,8 @@ class Daemon:
             self.step(due)
         self._parts.notifier.stopping()
         self._parts.shipper.stop()
+        if self._loading is not None:
+            self._loading.close()
 
     def step(self, due: int) -> None:
         """Sample, journal and report one tick for the grid point `due`."""
@@ -102,7 +107,6 @@ class Daemon:
         self._status = report.words()
         if not self._ready and self._trouble is None:
             self._become_ready()
-        self._parts.shipper.poll()
         self._parts.observe(report)
 
     @property
@@ -110,29 +114,40 @@ class Daemon:
         return self._config.sampling.interval
 
     def _sleep(self) -> bool:
-        """Sleep until the next tick is due, seeing to signals and the watchdog; False when it is time to stop."""
-        clock, notifier = self._parts.clock, self._parts.notifier
+        """Sleep until the next tick is due, seeing to signals and the watchdog; False when it is time to stop.
+
+        The shipper is seen to on every wake: SIGCHLD tells that it has ended, only time that its next start is due.
+        """
+        clock, notifier, shipper = self._parts.clock, self._parts.notifier, self._parts.shipper
         longest = min(_LONGEST_SLEEP_SECONDS, (notifier.watchdog_seconds or 60.0) / 2)
-        while not (self._stopping or self._parts.shipper.closed):
+        while True:
             notifier.alive(self._status)
+            shipper.poll()
+            self._finish_reload()
+            if self._stopping or shipper.closed:
+                return False
             now = clock.now()
             self._schedule = ticker.realign(self._schedule, self._interval, now)
-            signal = clock.wait(min(longest, max(0.0, self._schedule - now)))
-            if signal is not None:
-                self._attend(signal)
-            elif clock.now() >= self._schedule:
+            self._attend(clock.wait(min(longest, max(0.0, self._schedule - now))))
+            if clock.now() >= self._schedule and not self._stopping:
                 return True
-        return False
 
-    def _attend(self, signal: int) -> None:
+    def _attend(self, signal: int | None) -> None:
         if signal in signals.STOP:
             self._stopping = True
         elif signal == signals.RELOAD and self._loading is None:
+            self._begin_reload()
+        elif signal == signals.RELOAD:
+            self._load_again = True
+
+    def _begin_reload(self) -> None:
+        self._load_again = False
+        if self._ready:  # systemd knows of no reload before
             self._parts.notifier.reloading()
+        try:
             self._loading = self._parts.load_config()
-        elif signal == signals.CHILD:
-            self._parts.shipper.poll()
-            self._finish_reload()
+        except ConfigRefused as refused:
+            self._end_reload(refused)
 
     def _finish_reload(self) -> None:
         """Take over a config that has been read meanwhile, or keep the old one and say why."""
@@ -142,8 +157,19 @@ class Daemon:
         try:
             self._adopt(loading.result())
         except ConfigRefused as refused:
-            log.error("reload refused, going on with the old config:\n%s", refused)  # noqa: TRY400 - no traceback
-        self._parts.notifier.ready(self._status)
+            self._end_reload(refused)
+        else:
+            self._end_reload(None)
+        finally:
+            loading.close()
+        if self._load_again:
+            self._begin_reload()
+
+    def _end_reload(self, refused: ConfigRefused | None) -> None:
+        if refused is not None:
+            log.error("reload refused, going on with the old config:\n%s", refused)
+        if self._ready:
+            self._parts.notifier.ready(self._status)
 
     def _adopt(self, config: Config) -> None:
         if config.journal.path != self._config.journal.path:

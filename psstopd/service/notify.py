@@ -1,22 +1,27 @@
 """Tell systemd that the daemon is ready, alive, reloading or stopping: sd_notify(3)."""
 
+import logging
 import time
 from collections.abc import Mapping
 
 import sdnotify
 
+log = logging.getLogger("psstopd")
+
+_LONGEST_STATUS = 1000
+
 
 class Notifier:
     """The line to systemd, or to nobody where there is none; lives as long as the daemon.
 
-    sdnotify 0.3.2 swallows every error unless asked not to, so that a line cut while running would go unnoticed: the
-    watchdog then restarts the daemon, which is what a watchdog is for.
+    A line that is cut costs no sample: it is logged once, and the watchdog decides.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._notifier = sdnotify.SystemdNotifier(debug=True) if environ.get("NOTIFY_SOCKET") else None
-        watchdog = environ.get("WATCHDOG_USEC")
-        self.watchdog_seconds = int(watchdog) / 1e6 if watchdog else None
+        self._notifier = _connect() if environ.get("NOTIFY_SOCKET") else None
+        self._cut = False
+        watchdog = environ.get("WATCHDOG_USEC", "")
+        self.watchdog_seconds = int(watchdog) / 1e6 if watchdog.isdecimal() else None
 
     def close(self) -> None:
         """Close the socket, which sdnotify itself never does."""
@@ -41,10 +46,31 @@ class Notifier:
         self._send("STOPPING=1\nSTATUS=stopping")
 
     def _send(self, state: str) -> None:
-        if self._notifier is not None:
+        if self._notifier is None:
+            return
+        try:
             self._notifier.notify(state)
+        except OSError as error:
+            if not self._cut:
+                log.warning("systemd does not hear psstop: NOTIFY_SOCKET: %s", error)
+            self._cut = True
+        else:
+            self._cut = False
+
+
+def _connect() -> sdnotify.SystemdNotifier | None:
+    """Connect to the address in NOTIFY_SOCKET; sdnotify 0.3.2 swallows every error unless asked not to."""
+    try:
+        return sdnotify.SystemdNotifier(debug=True)
+    except OSError as error:
+        log.warning("systemd does not hear psstop: NOTIFY_SOCKET: %s", error)
+        return None
 
 
 def _one_line(status: str) -> str:
-    """Keep a status to one line of ASCII: a line end would begin another field, and sdnotify encodes as Latin-1."""
-    return status.replace("\n", " ").encode("ascii", "backslashreplace").decode()
+    """Keep a status to one line of printable ASCII that fits: a line end would begin another field.
+
+    systemd ignores a whole message above 4096 bytes (NOTIFY_BUFFER_MAX), the WATCHDOG=1 in it too.
+    """
+    plain = "".join(character if character.isprintable() else " " for character in status)
+    return plain.encode("ascii", "backslashreplace").decode()[:_LONGEST_STATUS]

@@ -71,7 +71,7 @@ def _own_cgroups(name: str) -> list[Path]:
 @contextmanager
 def _launched(directory: Path, cgroups: list[Path]) -> Iterator["subprocess.Popen[bytes]"]:
     """Run systemd-nspawn; at the end kill all that is in its cgroups and remove them."""
-    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]
+    command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private"]
     command += [str(_LAUNCH), str(directory), *map(str, cgroups)]
     environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(directory / "notify")}
     with (directory / "console").open("wb") as console:

@@ -1,6 +1,8 @@
 """One container for all tests in this directory, with psstop installed as an operator would."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,12 +13,12 @@ from tests.system.service import Service
 
 
 @pytest.fixture(scope="session")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+def container() -> Iterator[Container]:
     """Boot a real systemd that ends with the test session."""
-    upper = tmp_path_factory.mktemp("upper")
-    install(upper)
-    with booted(upper) as leader:
-        yield Container(leader)
+    with TemporaryDirectory(prefix="psstop-tests-") as upper:
+        install(Path(upper))
+        with booted(Path(upper)) as leader:
+            yield Container(leader)
 
 
 @pytest.fixture

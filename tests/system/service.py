@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,15 @@ class Service:
     @property
     def shipper_pid(self) -> int:
         """Find the shipper's pid inside the container, once there is one."""
-        command = ["pgrep", "--parent", str(self.main_pid), "--full", "psstopd.cli.ship"]
-        return int(wait_for(lambda: self.container.run(command, check=False).stdout, 5, "a shipper"))
+        return wait_for(lambda: self._find_process(b"psstopd.cli.ship"), 5, "a shipper")
+
+    def _find_process(self, argument: bytes) -> int | None:
+        """Give the pid of a process with that argument, proc_pid_cmdline(5)."""
+        for cmdline in self.container.path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended meanwhile
+                if argument in cmdline.read_bytes().split(b"\0"):
+                    return int(cmdline.parent.name)
+        return None
 
     def process_status(self, pid: int) -> dict[str, str]:
         """Give the fields of /proc/PID/status inside, proc_pid_status(5)."""

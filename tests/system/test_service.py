@@ -18,12 +18,12 @@ NEWEST = "SELECT name, processes FROM samples WHERE time = (SELECT max(time) FRO
 
 
 def test_ready_means_that_the_first_tick_is_in_the_journal(service: Service) -> None:
-    """With a tick an hour and InfluxDB down, the service is up at once, and its one tick can be read."""
+    """With a tick an hour and InfluxDB down, the service is up at once, watched over, and its one tick can be read."""
     service.start_program("watched")
     service.configure("watched", interval="1h")
     service.start()
 
-    assert service.shown("ActiveState") == "active"
+    assert (service.shown("ActiveState"), service.shown("WatchdogUSec")) == ("active", "1min")
     assert len(service.ticks()) == 1
     assert service.query("SELECT name, processes FROM samples") == [{"name": "watched", "processes": 1}]
 
