@@ -18,7 +18,8 @@ def parse_cgroup(text: bytes) -> str:
     On hybrid hierarchies both lines are there and the v2 one may be bare (`0::/`). Lines are as in cgroups(7).
     """
     paths = {}
-    for line in text.decode(errors="backslashreplace").splitlines():
+    # Not splitlines(): whoever makes a cgroup may put any line end but \n into its name.
+    for line in text.decode(errors="backslashreplace").split("\n"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         paths["v2" if number == "0" else controllers] = path
@@ -29,9 +30,10 @@ def parse_cgroup(text: bytes) -> str:
 def units_of(path: str) -> Units:
     """Split a cgroup path as systemd does (cg_path_get_unit): slices, then the unit, then what the unit keeps inside.
 
-    Only a user manager's units count inside a unit; those of a container's systemd are the container's own.
+    Only a user manager's units count inside a unit; those of a container's systemd are the container's own. Seen from
+    a cgroup namespace, cgroup_namespaces(7), paths outside of it begin with `..` for each level above its root.
     """
-    parts = [part.removeprefix("_") for part in path.split("/") if part]
+    parts = [part.removeprefix("_") for part in path.split("/") if part not in ("", "..")]
     outer, rest = _leading(parts)
     unit = next((name for name in outer if not name.endswith(".slice")), None)
     if unit is not None and unit.startswith("user@"):

@@ -6,23 +6,27 @@ Kernel documentation: Documentation/filesystems/proc.rst and Documentation/ABI/t
 import errno
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
-from psstopd.kernel.procfs import Procfs, read_once, read_whole
+from psstopd.kernel.procfs import Procfs, read_once
 from psstopd.model import Memory
 
+_READ_SIZE = 4096  # the kernel gives no more of smaps at once
 _HEADER_WORDS = 6  # address range, permissions, offset, device, inode, [rollup]
 _KIB = 1024
 
-# The whole file from Linux 5.4 to 6.18 in one match: 2 µs a process, where finding lines by name takes 4.
-_SINCE_5_4 = re.compile(
+_SMAPS_LINE = re.compile(rb"^(\w+:) +(\d+) kB$", re.MULTILINE)  # not a mapping's own line: its path may end with kB
+# Head and end of the file from Linux 5.4 to 6.18: two matches take 2 µs, where finding lines by name takes 4.
+_HEAD_SINCE_5_4 = re.compile(
     rb"(\S+) .*\n"
     rb"Rss: +(\d+) kB\nPss: +(\d+) kB\n(?:Pss_Dirty: .*\n)?"
     rb"Pss_Anon: +(\d+) kB\nPss_File: +(\d+) kB\nPss_Shmem: +(\d+) kB\n"
     rb"Shared_Clean: .*\nShared_Dirty: .*\nPrivate_Clean: +(\d+) kB\nPrivate_Dirty: +(\d+) kB\n"
-    rb"(?:\w+: +\d+ kB\n)*?SwapPss: +(\d+) kB\nLocked: +\d+ kB\n\Z"
 )
+_END_SINCE_5_4 = re.compile(rb"\nSwapPss: +(\d+) kB\nLocked: +\d+ kB\n\Z")
 
 
 class AddressSpace(NamedTuple):
@@ -37,21 +41,22 @@ def parse_smaps_rollup(text: bytes) -> AddressSpace:
 
     Raises Unparseable for anything but a whole file: `Locked:` is its last line on every kernel up to 6.18.
     """
-    usual = _SINCE_5_4.match(text)
-    if usual is None:
+    head, end = _HEAD_SINCE_5_4.match(text), _END_SINCE_5_4.match(text, text.rfind(b"\nSwapPss:"))
+    if head is None or end is None:
         return parse_by_name(text)
-    rss, pss, anon, file, shmem, private_clean, private_dirty, swap_pss = map(int, usual.groups()[1:])
+    span, *sizes = head.groups()
+    rss, pss, anon, file, shmem, private_clean, private_dirty = map(int, sizes)
     return AddressSpace(
         Memory(
             pss * _KIB,
-            swap_pss * _KIB,
+            int(end[1]) * _KIB,
             (private_clean + private_dirty) * _KIB,
             rss * _KIB,
             anon * _KIB,
             file * _KIB,
             shmem * _KIB,
         ),
-        usual[1],
+        span,
     )
 
 
@@ -77,10 +82,8 @@ def parse_smaps(text: bytes) -> AddressSpace:
         raise Unparseable(f"torn: {text[-100:]!r}")
     sums: dict[bytes, int] = {}
     try:
-        for line in text.split(b"\n"):
-            if line.endswith(b" kB"):
-                key, value, _ = line.split()
-                sums[key] = sums.get(key, 0) + int(value)
+        for key, value in _SMAPS_LINE.findall(text):
+            sums[key] = sums.get(key, 0) + int(value)
         return AddressSpace(_memory(sums), text.split(None, 1)[0])
     except (KeyError, ValueError) as error:
         raise Unparseable(f"{error!r} in {text[:200]!r}") from error
@@ -112,31 +115,49 @@ class MemoryReader:
 
     def _read_rollup(self, pid: int) -> AddressSpace:
         """Read one process. Raises ProcessGone, NoAddressSpace, AccessDenied or Unparseable."""
-        try:
-            text = read_once(f"{self._root}/{pid}/smaps_rollup")
-        except OSError as error:
-            raise self._reason(pid, error) from error
-        return parse_smaps_rollup(text)
+        return parse_smaps_rollup(self._read(pid, "smaps_rollup", read_once))
 
     def _read_smaps(self, pid: int) -> AddressSpace:
-        """Read one process mapping by mapping, to the same outcomes. An exit in between looks like an end of file."""
+        """Read one process mapping by mapping, to the same outcomes."""
+        return parse_smaps(self._read(pid, "smaps", _read_smaps))
+
+    def _read(self, pid: int, name: str, read: Callable[[str], bytes]) -> bytes:
+        """Read a memory file. On older kernels it is empty where later ones answer ESRCH."""
+        path = f"{self._root}/{pid}/{name}"
         try:
-            text = read_whole(f"{self._root}/{pid}/smaps")
+            text = read(path)
         except OSError as error:
             raise self._reason(pid, error) from error
-        if not self._procfs.stat(pid).has_memory:
-            raise NoAddressSpace(f"{self._root}/{pid}/smaps: no address space")
-        return parse_smaps(text)
+        if not text:
+            raise self._reason(pid, OSError(errno.ESRCH, os.strerror(errno.ESRCH), path))
+        return text
 
     def _reason(self, pid: int, error: OSError) -> Exception:
-        """Tell outcomes of one errno apart; ESRCH is a kernel thread, a zombie, or a process that just ended."""
+        """Tell outcomes of one errno apart; ESRCH is a kernel thread, a zombie, or a process that just ended.
+
+        A process that has memory after all has just gone on in another address space (execve), or has no such file.
+        """
         where = f"{error.filename or f'{self._root}/{pid}'}: {error.strerror}"
         if error.errno in (errno.EACCES, errno.EPERM):
             return AccessDenied(where)
         if error.errno not in (errno.ENOENT, errno.ESRCH):
             return Unparseable(where)
         try:
-            self._procfs.stat(pid)
+            has_memory = self._procfs.stat(pid).has_memory
         except ProcessGone:
             return ProcessGone(where)
-        return NoAddressSpace(where)
+        return Unparseable(where) if has_memory else NoAddressSpace(where)
+
+
+def _read_smaps(path: str) -> bytes:
+    """Read smaps to its end; nothing when the address space was given up meanwhile (exit, execve): that ends it early.
+
+    The file then has no beginning any more either.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b"".join(iter(partial(os.read, fd, _READ_SIZE), b""))
+        os.lseek(fd, 0, os.SEEK_SET)
+        return text if os.read(fd, 1) else b""
+    finally:
+        os.close(fd)

@@ -5,7 +5,7 @@ Every reader raises ProcessGone when the process has ended and AccessDenied when
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from psstopd.model import Identity
 _PF_EXITING = 0x4  # include/linux/sched.h
 _PF_KTHREAD = 0x00200000
 _READ_SIZE = 4096
+_READ_ONLY = os.O_RDONLY | os.O_CLOEXEC
 _CMDLINE_LIMIT = 128 * 1024  # one argument may be that long (MAX_ARG_STRLEN), a command line megabytes
 
 
@@ -41,8 +42,10 @@ class Stat(NamedTuple):
 def parse_stat(pid: int, text: bytes) -> Stat:
     """Parse /proc/PID/stat, proc_pid_stat(5); comm is raw and may hold spaces, newlines and parentheses.
 
-    Raises Unparseable when a field is missing or is not a number.
+    Raises Unparseable when a field is missing or is not a number, and when the text is torn.
     """
+    if not text.endswith(b"\n"):
+        raise Unparseable(f"/proc/{pid}/stat: torn: {text[:200]!r}")
     opening, closing = text.find(b"("), text.rfind(b")")
     fields = text[closing + 1 :].split()
     try:
@@ -72,12 +75,10 @@ class Procfs:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
 
-    def pids(self) -> Iterator[tuple[int, int]]:
+    def pids(self) -> list[tuple[int, int]]:
         """List (pid, inode) of every process. A reused pid has another inode; a new inode may be the same process."""
         with os.scandir(self.root) as entries:
-            for entry in entries:
-                if entry.name.isdecimal():
-                    yield int(entry.name), entry.inode()
+            return [(int(entry.name), entry.inode()) for entry in entries if entry.name.isdecimal()]
 
     def stat(self, pid: int) -> Stat:
         """Read /proc/PID/stat."""
@@ -85,7 +86,10 @@ class Procfs:
 
     def comm(self, pid: int) -> bytes:
         """Read /proc/PID/comm: up to 15 bytes of anything but NUL, proc_pid_comm(5)."""
-        return self._read(pid, "comm", read_once)[:-1]
+        try:  # without _read: this is done for every process on every tick
+            return read_once(f"{self.root}/{pid}/comm")[:-1]
+        except OSError as error:
+            raise self._outcome(pid, "comm", error) from error
 
     def cmdline(self, pid: int) -> list[bytes]:
         """Read the first 128 KiB of /proc/PID/cmdline as arguments; one empty argument when the process cleared it."""
@@ -93,7 +97,10 @@ class Procfs:
         return text.rstrip(b"\0").split(b"\0")
 
     def exe(self, pid: int) -> bytes:
-        """Read the link /proc/PID/exe, less the mark of a deleted file. Other users' need CAP_SYS_PTRACE."""
+        """Read the link /proc/PID/exe, less the mark of a deleted file. Other users' need CAP_SYS_PTRACE.
+
+        Raises Unparseable for a path of more than 4 KiB, which the kernel does not tell and anybody can make.
+        """
         return self._read(pid, "exe", _read_link).removesuffix(b" (deleted)")
 
     def uid(self, pid: int) -> int:
@@ -108,17 +115,20 @@ class Procfs:
         try:
             return read(f"{self.root}/{pid}/{name}")
         except OSError as error:
-            where = f"{self.root}/{pid}/{name}: {error.strerror}"
-            if error.errno in (errno.ENOENT, errno.ESRCH):
-                raise ProcessGone(where) from error
-            if error.errno in (errno.EACCES, errno.EPERM):
-                raise AccessDenied(where) from error
-            raise
+            raise self._outcome(pid, name, error) from error
+
+    def _outcome(self, pid: int, name: str, error: OSError) -> Exception:
+        where = f"{self.root}/{pid}/{name}: {error.strerror}"
+        if error.errno in (errno.ENOENT, errno.ESRCH):
+            return ProcessGone(where)
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return AccessDenied(where)
+        return Unparseable(where) if error.errno == errno.ENAMETOOLONG else error
 
 
 def read_once(path: str) -> bytes:
     """Read a pseudo file that the kernel makes in one piece (single_open) and that fits into 4 KiB."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, _READ_ONLY)
     try:
         return os.read(fd, _READ_SIZE)
     finally:
@@ -127,7 +137,7 @@ def read_once(path: str) -> bytes:
 
 def read_whole(path: str, *, limit: int | None = None) -> bytes:
     """Read a pseudo file to its end: in /proc, stat tells no sizes, and only an empty read says it was all."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, _READ_ONLY)
     try:
         chunks, size = [], 0
         while (limit is None or size < limit) and (chunk := os.read(fd, _READ_SIZE)):

@@ -1,11 +1,11 @@
 """One pass from /proc to samples: who is there, whose name counts, what each uses, and the sum of each name."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from psstopd.config import Config
-from psstopd.kernel.memory import MemoryReader
+from psstopd.kernel.memory import AddressSpace, MemoryReader
 from psstopd.kernel.procfs import Procfs
 from psstopd.model import NO_MEMORY, Identity, Memory, Reading, Sample, Unreadable
 from psstopd.sampling.census import Census, Process
@@ -39,12 +39,21 @@ class Collection(NamedTuple):
 class Collector:
     """Turns the processes of one /proc into samples; lives as long as the daemon and remembers names between passes."""
 
-    def __init__(self, config: Config, *, procfs: Procfs, newest_starts: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        procfs: Procfs,
+        newest_starts: Mapping[str, int],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`newest_starts` is what an earlier daemon of this boot has already counted, by name; see Sample."""
+        self._monotonic = monotonic
         rules = Rules(config.watch)
         self._census = Census(procfs, rules)
         deadline = min(READ_DEADLINE_SECONDS, config.sampling.interval / 2)
-        self._reads = MemoryReads(MemoryReader(procfs).read, deadline_seconds=deadline)
+        self._memory = MemoryReader(procfs)
+        self._reads = MemoryReads(self._read, deadline_seconds=deadline)
         self._shared = SharedSpaces()
         self._newest_starts = newest_starts
         self._first_pass = True
@@ -70,6 +79,8 @@ class Collector:
         began = time.perf_counter()
         processes = self._census.take()
         outcomes = self._reads.take([process.identity for process in processes])
+        if renamed := self._census.judge_renamed():
+            outcomes |= self._reads.take([process.identity for process in renamed])
         repeated = self._shared.repeated(outcome for outcome in outcomes.values() if isinstance(outcome, Reading))
         groups = self._group(processes, outcomes)
         groups = self._merge_beyond_roster(groups)
@@ -80,6 +91,11 @@ class Collector:
         self._slots.forget(self._roster.names)
         self._first_pass = False
         return Collection(samples, _reasons(outcomes.values()))
+
+    def _read(self, pid: int) -> AddressSpace:
+        """Measure a process if it still has the name that it was matched by."""
+        self._census.confirm(pid)
+        return self._memory.read(pid)
 
     def _group(self, processes: Iterable[Process], outcomes: Mapping[Identity, Outcome]) -> dict[str, _Group]:
         """Sort processes by name; those that are gone or have no memory have no outcome and are left out."""
@@ -99,7 +115,7 @@ class Collector:
     def _merge_beyond_roster(self, groups: dict[str, _Group]) -> dict[str, _Group]:
         """Admit names to the roster, the largest first, and sum those that find no place."""
         by_size = sorted(groups, key=lambda name: -sum(reading.memory.pss for reading in groups[name].readings))
-        self._roster.admit(by_size, time.monotonic())
+        self._roster.admit(by_size, self._monotonic())
         merged: dict[str, _Group] = {}
         for name, group in groups.items():
             into = merged.setdefault(self._roster.series(name), _Group())
@@ -117,7 +133,9 @@ class Collector:
         return process.identity.start_time > counted_before
 
     def _summarise(self, name: str, group: _Group, *, repeated: set[Identity], began: float) -> Sample:
-        counted = [reading for reading in group.readings if reading.identity not in repeated]
+        counted = group.readings
+        if repeated:
+            counted = [reading for reading in counted if reading.identity not in repeated]
         readable = bool(group.readings) or not group.processes
         oldest = min((reading.taken_at for reading in group.readings), default=began)
         return Sample(

@@ -12,6 +12,9 @@ from queue import SimpleQueue
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading, Unreadable
+from psstopd.sampling.census import Renamed
+
+SHORTEST_DEADLINE_SECONDS = 0.01
 
 Outcome = Reading | Unreadable
 Read = Callable[[int], AddressSpace]
@@ -22,10 +25,15 @@ class _Batch:
 
     def __init__(self, identities: Sequence[Identity]) -> None:
         self.identities = identities
-        self.outcomes: dict[Identity, Outcome] = {}
-        self.position = 0
-        self.abandoned = False
+        self.outcomes: dict[Identity, Outcome | None] = {}  # in order; the next one is under way
         self.done = threading.Event()
+
+    def settle(self, identity: Identity, outcome: Outcome | None) -> bool:
+        """Enter what a read has brought, by its worker or by who gives it up; False for the second of them.
+
+        setdefault is one step for all threads: no lock, which would cost as much as the rest of this.
+        """
+        return self.outcomes.setdefault(identity, outcome) is outcome
 
 
 class MemoryReads:
@@ -44,14 +52,18 @@ class MemoryReads:
 
     def take(self, identities: Sequence[Identity]) -> dict[Identity, Outcome]:
         """Read every identity once; those that have ended or have no memory are absent from the answer."""
-        outcomes = self._collect_late()
+        late = self._collect_late()
+        outcomes: dict[Identity, Outcome] = {identity: late[identity] for identity in late if identity in identities}
         outcomes |= dict.fromkeys(self.stuck.intersection(identities), Unreadable.STUCK)
         rest: Sequence[Identity] = [identity for identity in identities if identity not in outcomes]
+        deadline = self._deadline
         while rest:
             batch = _Batch(rest)
             self._jobs.put(batch)
-            rest = self._await(batch)
-            outcomes |= batch.outcomes
+            rest = self._await(batch, deadline)
+            outcomes |= {identity: each for identity, each in batch.outcomes.items() if each is not None}
+            # Where one hangs, many may, on the same disk: a pass has to end before the watchdog runs out.
+            deadline = max(deadline / 2, SHORTEST_DEADLINE_SECONDS)
         return outcomes
 
     def _collect_late(self) -> dict[Identity, Outcome]:
@@ -60,23 +72,22 @@ class MemoryReads:
         self.stuck -= returned.keys()
         return {identity: outcome for identity, outcome in returned.items() if outcome is not None}
 
-    def _await(self, batch: _Batch) -> Sequence[Identity]:
+    def _await(self, batch: _Batch, deadline: float) -> Sequence[Identity]:
         """Wait for a batch as long as it moves; give what is left of it behind a read that doesn't."""
-        position = -1
-        while not batch.done.wait(self._deadline):
-            if position == batch.position:
-                return self._abandon(batch)
-            position = batch.position
+        settled = -1
+        while not batch.done.wait(deadline):
+            before, settled = settled, len(batch.outcomes)
+            if before == settled < len(batch.identities) and self._give_up(batch, batch.identities[settled]):
+                return batch.identities[settled + 1 :]
         return ()
 
-    def _abandon(self, batch: _Batch) -> Sequence[Identity]:
-        batch.abandoned = True
+    def _give_up(self, batch: _Batch, identity: Identity) -> bool:
+        """Leave a worker to the read that it hangs in, unless that read has just returned."""
+        if not batch.settle(identity, Unreadable.STUCK):
+            return False
+        self.stuck.add(identity)
         self._jobs = self._start_worker()
-        identity = batch.identities[batch.position]
-        if identity not in batch.outcomes:
-            self.stuck.add(identity)
-            batch.outcomes[identity] = Unreadable.STUCK
-        return batch.identities[batch.position + 1 :]
+        return True
 
     def _start_worker(self) -> "SimpleQueue[_Batch]":
         jobs: SimpleQueue[_Batch] = SimpleQueue()
@@ -86,14 +97,11 @@ class MemoryReads:
     def _work(self, jobs: "SimpleQueue[_Batch]") -> None:
         while True:
             batch = jobs.get()
-            for position, identity in enumerate(batch.identities):
-                batch.position = position
+            for identity in batch.identities:
                 outcome = read_one(self._read, identity)
-                if batch.abandoned:
+                if not batch.settle(identity, outcome):
                     self._late[identity] = outcome
                     return
-                if outcome is not None:
-                    batch.outcomes[identity] = outcome
             batch.done.set()
 
 
@@ -102,11 +110,11 @@ def read_one(read: Read, identity: Identity) -> Outcome | None:
     before = time.perf_counter()
     try:
         memory, span = read(identity.pid)
-    except (ProcessGone, NoAddressSpace):
+    except (ProcessGone, NoAddressSpace, Renamed):
         return None
     except AccessDenied:
         return Unreadable.DENIED
-    except Unparseable:
+    except (Unparseable, OSError):  # OSError: no file descriptor left, say
         return Unreadable.UNPARSEABLE
     after = time.perf_counter()
     return Reading(identity, memory, span, after, int((after - before) * 1e6))

@@ -7,7 +7,10 @@ OTHER = "other"
 
 
 class Roster:
-    """Which names are reported; lives as long as the daemon. At most `max_names` found names have their own series."""
+    """Which names are reported; lives as long as the daemon.
+
+    At most `max_names` found names have a series of their own, and OTHER takes the place of none.
+    """
 
     def __init__(self, fixed: Iterable[str], *, max_names: int) -> None:
         self.fixed = tuple(fixed)
@@ -23,10 +26,14 @@ class Roster:
         for name in found:
             if name in self.fixed:
                 continue
-            if name in self._last_seen or len(self._last_seen) < self._max_names:
+            if name in self._last_seen or self._own_series < self._max_names:
                 self._last_seen[name] = now
-            else:
+            elif OTHER not in self.fixed:
                 self._last_seen[OTHER] = now
+
+    @property
+    def _own_series(self) -> int:
+        return len(self._last_seen) - (OTHER in self._last_seen)
 
     def series(self, name: str) -> str:
         """Give the name under which `name` is summed."""

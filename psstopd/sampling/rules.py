@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 from psstopd.config import Watch
 from psstopd.kernel.cgroup import Units, parse_cgroup, units_of
-from psstopd.kernel.errors import AccessDenied
+from psstopd.kernel.errors import AccessDenied, Unparseable
 from psstopd.kernel.procfs import Procfs
 from psstopd.sampling.names import printable
 
@@ -34,7 +34,7 @@ class Facts:
         """The path of the executable, None where the kernel doesn't tell."""
         try:
             return self._procfs.exe(self._pid).decode(errors="replace")
-        except AccessDenied:
+        except (AccessDenied, Unparseable):
             return None
 
     @cached_property

@@ -19,13 +19,14 @@ def compare_by_kcmp(pid_a: int, pid_b: int) -> int:
 class SharedSpaces:
     """Remembers which processes share; lives as long as the daemon.
 
-    Only processes with one address range can share, so that kcmp(2) is asked about forked families alone, and only
-    when a family has changed: sharing begins at clone and ends at exec, which moves the range.
+    Only processes with one address range can share, so that kcmp(2) is asked about forked families alone. Of those
+    that share nothing it is asked once, since sharing begins at clone(2). It ends at execve(2), which moves the range
+    only where that is randomised, so that those who share are asked again.
     """
 
     def __init__(self, compare: Compare = compare_by_kcmp) -> None:
         self._compare = compare
-        self._families: dict[tuple[Identity, ...], frozenset[Identity]] = {}
+        self._apart: set[tuple[Identity, ...]] = set()
 
     def repeated(self, readings: Iterable[Reading]) -> set[Identity]:
         """Give those whose address space belongs to an older process among `readings` as well."""
@@ -33,9 +34,9 @@ class SharedSpaces:
         for reading in readings:
             spans.setdefault(reading.span, []).append(reading.identity)
         families = [tuple(family) for family in spans.values() if len(family) > 1]
-        known = self._families
-        self._families = {family: known[family] if family in known else self._judge(family) for family in families}
-        return {identity for repeated in self._families.values() for identity in repeated}
+        judged = {family: self._judge(family) for family in families if family not in self._apart}
+        self._apart = {family for family in families if not judged.get(family)}
+        return {identity for repeated in judged.values() for identity in repeated}
 
     def _judge(self, family: tuple[Identity, ...]) -> frozenset[Identity]:
         """Sort a family by address space, which takes n log n calls, and keep the oldest of each run of equals."""

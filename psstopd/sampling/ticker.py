@@ -7,8 +7,11 @@ def grid_point(now: float, interval: int) -> int:
 
 
 def realign(schedule: int, interval: int, now: float) -> int:
-    """Give the grid point to wait for: `schedule`, or the next one from now when the clock has stepped back."""
-    return schedule if schedule - now <= interval else grid_point(now, interval) + interval
+    """Give the grid point to wait for: `schedule`, or the next one from now when the clock has stepped back.
+
+    After a step of up to one interval `schedule` stays: the grid points before it have had their tick.
+    """
+    return schedule if schedule - now <= 2 * interval else grid_point(now, interval) + interval
 
 
 def take(schedule: int, interval: int, now: float) -> tuple[int, int]:

@@ -1,0 +1,256 @@
+"""Reads that hang: they cost the others nothing, are counted, left alone, and used when they return after all."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
+from psstopd.kernel.memory import AddressSpace
+from psstopd.model import Identity, Reading
+from psstopd.sampling.reader import MemoryReads, Outcome, read_one
+from tests.fakes import memory
+from tests.waiting import wait_for
+
+DEADLINE = 0.05
+ANSWERS: dict[int, Exception] = {
+    10: ProcessGone(),
+    11: NoAddressSpace(),
+    12: AccessDenied(),
+    13: Unparseable(),
+    14: OSError("Too many open files"),
+}
+
+
+class Spaces:
+    """Address spaces in place of /proc: reads of the pids in `hanging` return when `release` says so."""
+
+    def __init__(self, *hanging: int) -> None:
+        self._gates = {pid: threading.Event() for pid in hanging}
+        self.reads: list[int] = []
+        self.answers = dict(ANSWERS)
+
+    def __call__(self, pid: int) -> AddressSpace:
+        """Read one: its PSS is its pid in KiB."""
+        self.reads.append(pid)
+        if pid in self._gates:
+            self._gates[pid].wait()
+        if pid in self.answers:
+            raise self.answers[pid]
+        return AddressSpace(memory(pid), b"%d" % pid)
+
+    def release(self, pid: int, *, answer: Exception | None = None) -> None:
+        """Let the read that hangs return, or end with `answer`, and later ones not hang."""
+        if answer:
+            self.answers[pid] = answer
+        self._gates.pop(pid).set()
+
+    def release_all(self) -> None:
+        """Leave no thread behind."""
+        for pid in list(self._gates):
+            self.release(pid)
+
+
+@contextmanager
+def reading(*hanging: int) -> Iterator[tuple[Spaces, MemoryReads]]:
+    """Give spaces and what reads them; let everything return at the end."""
+    spaces = Spaces(*hanging)
+    try:
+        yield spaces, MemoryReads(spaces, deadline_seconds=DEADLINE)
+    finally:
+        spaces.release_all()
+
+
+def identities(*pids: int) -> list[Identity]:
+    """Give the identities of processes that started together."""
+    return [Identity(pid, 100) for pid in pids]
+
+
+def kib(outcomes: dict[Identity, Outcome]) -> dict[int, int | str]:
+    """Shorten outcomes: PSS in KiB, or why there is none."""
+    return {
+        identity.pid: outcome.memory.pss // 1024 if isinstance(outcome, Reading) else str(outcome)
+        for identity, outcome in outcomes.items()
+    }
+
+
+def returned(reads: MemoryReads, pids: list[int], done: Callable[[dict[int, int | str]], bool]) -> dict[int, int | str]:
+    """Take passes until one is as expected, and give that one."""
+
+    def take() -> dict[int, int | str] | None:
+        outcomes = kib(reads.take(identities(*pids)))
+        return outcomes if done(outcomes) else None
+
+    return wait_for(take, 5, "the late reading is used")
+
+
+def test_each_outcome() -> None:
+    """Who has ended or has no memory is left out; who refuses or answers nonsense is counted as that."""
+    with reading() as (_, reads):
+        outcomes = reads.take(identities(1, 10, 11, 12, 13, 14, 2))
+
+    assert kib(outcomes) == {1: 1, 12: "denied", 13: "unparseable", 14: "unparseable", 2: 2}
+
+
+def test_a_reading_says_when_and_how_long() -> None:
+    """A reading carries the moment of its end and the time that it took."""
+    before = time.perf_counter()
+
+    outcome = read_one(Spaces(), Identity(7, 100))
+
+    assert isinstance(outcome, Reading)
+    assert before <= outcome.taken_at <= time.perf_counter()
+    assert 0 <= outcome.read_us <= (time.perf_counter() - before) * 1e6
+
+
+def test_without_processes_there_is_nothing_to_do() -> None:
+    """A pass over nobody ends at once."""
+    with reading() as (_, reads):
+        assert reads.take([]) == {}
+
+
+@pytest.mark.parametrize("hanging", [1, 3, 5])
+def test_a_read_that_hangs_costs_the_others_nothing(hanging: int) -> None:
+    """Wherever it is among them, all others are read, each once, and the pass ends soon."""
+    pids = [1, 2, 3, 4, 5]
+    with reading(hanging) as (spaces, reads):
+        began = time.monotonic()
+        outcomes = kib(reads.take(identities(*pids)))
+        seconds = time.monotonic() - began
+
+    assert outcomes == {pid: "stuck" if pid == hanging else pid for pid in pids}
+    assert sorted(spaces.reads) == pids
+    assert seconds < 20 * DEADLINE
+
+
+def test_what_hangs_is_left_alone() -> None:
+    """While a read has not returned its process is counted as stuck, and not asked again."""
+    with reading(2) as (spaces, reads):
+        reads.take(identities(1, 2, 3))
+        outcomes = [kib(reads.take(identities(1, 2, 3))) for _ in range(3)]
+
+        assert outcomes == [{1: 1, 2: "stuck", 3: 3}] * 3
+        assert spaces.reads.count(2) == 1
+        assert reads.stuck == set(identities(2))
+
+
+def test_a_late_reading_is_the_next_one() -> None:
+    """What the read brings when it returns is used once, then the process is read like any other."""
+    with reading(2) as (spaces, reads):
+        reads.take(identities(1, 2))
+        spaces.release(2)
+
+        outcomes = returned(reads, [1, 2], lambda outcomes: outcomes[2] != "stuck")
+        reads_until_then = spaces.reads.count(2)
+        reads.take(identities(1, 2))
+
+        assert outcomes == {1: 1, 2: 2}
+        assert (reads_until_then, spaces.reads.count(2)) == (1, 2)
+        assert not reads.stuck
+
+
+def test_a_late_reading_is_as_old_as_it_is() -> None:
+    """Its age counts from the end of the read, not from its use."""
+    with reading(2) as (spaces, reads):
+        reads.take(identities(2))
+        spaces.release(2)
+        outcome = wait_for(lambda: _reading(reads.take(identities(2))), 5, "the late reading")
+        now = time.perf_counter()
+
+    assert outcome.read_us >= DEADLINE * 1e6
+    assert outcome.taken_at < now
+
+
+def _reading(outcomes: dict[Identity, Outcome]) -> Reading | None:
+    return next((outcome for outcome in outcomes.values() if isinstance(outcome, Reading)), None)
+
+
+@pytest.mark.parametrize(("answer", "then"), [(AccessDenied(), {1: 1, 2: "denied"}), (ProcessGone(), {1: 1})])
+def test_a_late_end_is_no_reading(answer: Exception, then: dict[int, int | str]) -> None:
+    """A process that ended, or refused, while its read hung is not stuck any more."""
+    with reading(2) as (spaces, reads):
+        reads.take(identities(1, 2))
+        spaces.release(2, answer=answer)
+
+        outcomes = returned(reads, [1, 2], lambda outcomes: outcomes.get(2) != "stuck")
+
+        assert outcomes == then
+        assert not reads.stuck
+
+
+def test_a_late_reading_of_somebody_else_is_dropped() -> None:
+    """Who is not asked for any more has no outcome."""
+    with reading(2) as (spaces, reads):
+        reads.take(identities(1, 2))
+        spaces.release(2)
+
+        outcomes = returned(reads, [1], lambda _: not reads.stuck)
+
+        assert outcomes == {1: 1}
+
+
+def test_a_pid_that_was_reused_is_another_process() -> None:
+    """The hanging read of a process says nothing of the next one with its pid."""
+    with reading(2) as (spaces, reads):
+        reads.take([Identity(2, 100)])
+        spaces.release(2)
+
+        outcomes = reads.take([Identity(2, 101)])
+
+        assert kib(outcomes) == {2: 2}
+
+
+def test_many_may_hang_at_once() -> None:
+    """When a disk stalls, dozens hang together: the pass ends within seconds and loses no one."""
+    stuck, fine = range(100, 130), range(200, 230)
+    pids = [pid for pair in zip(stuck, fine, strict=True) for pid in pair]
+    with reading(*stuck) as (spaces, reads):
+        began = time.monotonic()
+        outcomes = kib(reads.take(identities(*pids)))
+        seconds = time.monotonic() - began
+        spaces.release_all()
+        late = returned(reads, pids, lambda outcomes: "stuck" not in outcomes.values())
+
+    assert outcomes == {pid: "stuck" if pid in stuck else pid for pid in pids}
+    assert seconds < 1.5 * len(stuck) * DEADLINE
+    assert late == {pid: pid for pid in pids}
+
+
+def test_slow_reads_that_move_on_are_not_stuck() -> None:
+    """A pass may take many deadlines as long as no single read does."""
+    pids = list(range(100, 140))
+    with reading() as (spaces, _):
+        reads = MemoryReads(lambda pid: _slowly(spaces, pid), deadline_seconds=DEADLINE)
+        outcomes = kib(reads.take(identities(*pids)))
+
+    assert outcomes == {pid: pid for pid in pids}
+
+
+def _slowly(spaces: Spaces, pid: int) -> AddressSpace:
+    threading.Event().wait(DEADLINE / 10)
+    return spaces(pid)
+
+
+class SlowToSettle(Identity):
+    """An identity whose reading takes several deadlines to enter into a dict, as in a thread that loses its CPU."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            threading.Event().wait(4 * DEADLINE)
+        return super().__hash__()
+
+
+def test_a_read_that_returns_at_its_deadline_is_settled_once() -> None:
+    """A read that is given up while it is being entered comes late, and is in nobody's way from then on."""
+    slow = SlowToSettle(1, 100)
+    with reading() as (_, reads):
+        outcomes = kib(reads.take([slow, *identities(2, 3)]))
+        late = wait_for(lambda: _reading(reads.take([slow])), 5, "the late reading")
+
+        assert outcomes == {1: "stuck", 2: 2, 3: 3}
+        assert late.memory.pss == 1024
+        assert not reads.stuck
