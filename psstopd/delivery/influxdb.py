@@ -6,8 +6,9 @@ Of influxdb-client 1.50 only `call_api` is used: the batching mode loses points 
 """
 
 import base64
-import gzip
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,8 @@ from psstopd.delivery.causes import cause, os_words
 from psstopd.delivery.sink import Answer, excerpt
 
 _MILLISECONDS = 1000
+_GZIP_FORMAT = 31  # wbits of zlib for a window of 32 KiB in the format of gzip(1)
+_LINES_AT_ONCE = 100
 _GZIP_LEVEL = 1  # 4.6 times smaller for a seventh of the time that level 9 takes to reach 5.8
 
 
@@ -36,9 +39,9 @@ class InfluxDBSink:
         self._proxies = getproxies() if proxies is None else proxies
         self._client: Any = None  # the client's methods have no types
 
-    def send(self, lines: Sequence[str]) -> Answer:
+    def send(self, lines: Iterable[str]) -> Answer:
         """Post a batch once, without retries, with the token as it is on disk now."""
-        body = gzip.compress("\n".join(lines).encode(errors="backslashreplace"), _GZIP_LEVEL, mtime=0)
+        body = _compressed(lines)
         try:
             authorization, secrets = _authorization(self._config)
         except (OSError, ValueError) as error:
@@ -86,6 +89,16 @@ class InfluxDBSink:
 
     def _failure(self, error: Exception, secrets: Sequence[str]) -> Answer:
         return Answer(None, error=excerpt(_redact(cause(error, self._config.timeout), secrets)))
+
+
+def _compressed(lines: Iterable[str]) -> bytes:
+    """Write lines as a gzip file, some at a time, so that a batch is never in memory as text."""
+    gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
+    rest = iter(lines)
+    parts = []
+    while some := list(islice(rest, _LINES_AT_ONCE)):
+        parts.append(gzip.compress("".join(f"{line}\n" for line in some).encode(errors="backslashreplace")))
+    return b"".join((*parts, gzip.flush()))
 
 
 def _client(config: InfluxDBConfig, proxies: Mapping[str, str]) -> InfluxDBClient:

@@ -6,7 +6,7 @@ import random
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +19,7 @@ from psstopd.journal.reader import JournalReader
 log = logging.getLogger("psstopd.shipper")
 
 LAST_SEND_SECONDS = 1.2  # of the 1.5 that the daemon gives its shipper to end
+_SHORTEST_SECONDS = 0.001  # 0 would disarm the timer
 
 
 class Progress(Protocol):
@@ -82,8 +83,15 @@ class Shipper:
         Then send once more for as long as a stopping daemon has.
         """
         answer: Answer | None = None
-        while not stop(self._delay(answer, phase)):
-            answer = self.flush(lambda: stop(0))
+        stopped = False
+
+        def stopped_now() -> bool:
+            nonlocal stopped
+            stopped = stopped or stop(0)  # a signal is seen once
+            return stopped
+
+        while not (stopped or stop(self._delay(answer, phase))):
+            answer = self.flush(stopped_now)
         self.flush(lambda: False, seconds=LAST_SEND_SECONDS)
 
     def flush(self, stop: Callable[[], bool], *, seconds: float | None = None) -> Answer | None:
@@ -95,7 +103,7 @@ class Shipper:
         answer = None
         try:
             with closing(JournalReader(self._journal_path)) as journal:
-                while not stop() and (self._failures == 0 or answer is None):
+                while not (stop() or _is_over(until)) and (self._failures == 0 or answer is None):
                     sent = self._send_batch(journal, until)
                     if sent is None:
                         break
@@ -109,16 +117,18 @@ class Shipper:
         ticks = journal.batch(self._progress.position(journal), self._pace.batch_size)
         if not ticks:
             return None
-        lines = [line for tick in ticks for line in self._encoder.lines(tick)]
-        answer = self._send(lines, self._pace.deadline if until is None else max(0.001, until - time.monotonic()))
+        lines = (line for tick in ticks for line in self._encoder.lines(tick))
+        answer = self._send(
+            lines, self._pace.deadline if until is None else max(_SHORTEST_SECONDS, until - time.monotonic())
+        )
         if accepted(answer):
-            self._progress.advance(ticks[-1].id, points=len(lines), now=int(time.time()))
+            self._progress.advance(ticks[-1].id, points=sum(tick.points for tick in ticks), now=int(time.time()))
             self._note_success()
         else:
             self._note_failure(describe(answer))
         return answer
 
-    def _send(self, lines: list[str], deadline: float) -> Answer:
+    def _send(self, lines: Iterable[str], deadline: float) -> Answer:
         """Send under one deadline for all of it: SIGALRM's default action ends this process, and nothing moved.
 
         Timeouts of sockets start anew with every byte of a server that drips; the daemon starts another shipper.
@@ -151,6 +161,10 @@ class Shipper:
         self._failures, self._error = self._failures + 1, error
 
 
+def _is_over(until: float | None) -> bool:
+    return until is not None and time.monotonic() >= until
+
+
 def describe(answer: Answer) -> str:
     """Say in one line what a server answered, or why it did not."""
     if answer.status is None:
@@ -166,4 +180,4 @@ def flush_phase(machine_id: str, flush_interval: float) -> float:
 
 def seconds_to_flush(now: float, flush_interval: float, phase: float) -> float:
     """Give the time left to the next moment at `phase` of the interval; a whole interval at that very moment."""
-    return flush_interval - (now - phase) % flush_interval
+    return flush_interval - (now - phase) % flush_interval or flush_interval

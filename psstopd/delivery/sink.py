@@ -1,6 +1,6 @@
 """What the shipper asks of a destination, and what it hears back: the answer is kept apart from what it means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -26,7 +26,7 @@ ACCEPTED = Answer(int(HTTPStatus.NO_CONTENT))
 class Sink(Protocol):
     """Takes line protocol to one destination. The shipper opens it, uses it from one thread and closes it."""
 
-    def send(self, lines: Sequence[str]) -> Answer:
+    def send(self, lines: Iterable[str]) -> Answer:
         """Deliver a batch and tell the answer; never raise for what a server, a network or a reader does."""
         ...
 

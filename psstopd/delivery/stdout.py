@@ -1,7 +1,7 @@
 """Deliver to a stream instead of a server: `psstopd run --stdout`, the way Telegraf's `inputs.execd` reads it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ class StdoutSink:
         self._stream = stream
         self.closed = False
 
-    def send(self, lines: Sequence[str]) -> Answer:
+    def send(self, lines: Iterable[str]) -> Answer:
         """Write the lines and flush; a stream that took them all counts as a 204."""
         if self.closed:
             return Answer(None, error="BrokenPipeError: the reader has gone")

@@ -4,6 +4,7 @@ The journal is the queue and has one writer; so the place of the reader in it is
 the journal again, which changes nothing on the server; it never loses a point.
 """
 
+import logging
 import sqlite3
 from contextlib import closing
 from typing import NamedTuple
@@ -12,10 +13,12 @@ from psstopd.journal import recovery
 from psstopd.journal.files import connect, connect_read_only
 from psstopd.journal.reader import JournalReader
 
+log = logging.getLogger("psstopd.shipper")
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS delivery (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    journal_id TEXT NOT NULL,
+    journal_id TEXT NOT NULL, -- empty before the first look into the journal
     cursor INTEGER NOT NULL, -- tick.id up to which everything was accepted
     delivered_at INTEGER, -- Unix seconds
     delivered_total INTEGER NOT NULL DEFAULT 0,
@@ -49,20 +52,23 @@ def read_delivery(journal_path: str) -> Delivery | None:
     """Read the state of delivery; None when nothing was ever sent, or the file is just being made or mended."""
     try:
         with closing(connect_read_only(cursor_path(journal_path))) as connection:
-            row = connection.execute(_SELECT).fetchone()
+            return _read(connection)
     except sqlite3.DatabaseError:
         return None
-    return None if row is None else Delivery(*row)
 
 
 class Cursor:
     """The one writer of the cursor file; lives as long as the shipper, which closes it.
 
-    A damaged file is replaced, and a cursor into another journal begins at that journal's first tick.
+    A damaged file is replaced, and a cursor into another journal begins at that journal's first tick. While the disk
+    takes nothing the cursor moves in memory alone: delivery goes on, and a restart sends some points twice.
     """
 
     def __init__(self, journal_path: str) -> None:
-        self._connection = self._open(cursor_path(journal_path))
+        self._path = cursor_path(journal_path)
+        self._connection = _open(self._path)
+        self._delivery = _read(self._connection) or Delivery("", 0, None, 0, 0, None, None, 0)
+        self._unsaved: str | None = None
 
     def close(self) -> None:
         """Close the file."""
@@ -71,46 +77,81 @@ class Cursor:
     def position(self, journal: JournalReader) -> int:
         """Give the last accepted tick of `journal`."""
         journal_id = journal.journal_id()
-        row = self._connection.execute("SELECT cursor FROM delivery WHERE journal_id = ?", (journal_id,)).fetchone()
-        if row is not None:
-            return int(row[0])
-        self._connection.execute(
-            "INSERT INTO delivery (id, journal_id, cursor) VALUES (1, :id, 0)"
-            " ON CONFLICT (id) DO UPDATE SET journal_id = :id, cursor = 0",
-            {"id": journal_id},
-        )
-        return 0
+        if journal_id != self._delivery.journal_id:
+            self._set(self._delivery._replace(journal_id=journal_id, cursor=0))
+        return self._delivery.cursor
 
     def advance(self, tick_id: int, *, points: int, now: int) -> None:
         """Note that everything up to `tick_id` was accepted, `points` points with this answer."""
-        self._connection.execute(
-            "UPDATE delivery SET cursor = ?, delivered_at = ?, delivered_total = delivered_total + ?,"
-            " error = NULL, error_since = NULL",
-            (tick_id, now, points),
-        )
+        total = self._delivery.delivered_total + points
+        accepted = self._delivery._replace(cursor=tick_id, delivered_at=now, delivered_total=total)
+        self._set(accepted._replace(error=None, error_since=None))
 
     def fail(self, error: str, *, now: int) -> None:
         """Note that a try was not accepted, and why."""
-        self._connection.execute(
-            "UPDATE delivery SET errors_total = errors_total + 1,"
-            " error_since = CASE WHEN error = ?1 THEN error_since ELSE ?2 END, error = ?1",
-            (error, now),
-        )
+        since = self._delivery.error_since if error == self._delivery.error else now
+        errors_total = self._delivery.errors_total + 1
+        self._set(self._delivery._replace(errors_total=errors_total, error=error, error_since=since))
 
-    def _open(self, path: str) -> sqlite3.Connection:
+    def _set(self, delivery: Delivery) -> None:
+        """Take a new state over and save it; log when that begins to fail and when it works again."""
+        self._delivery = delivery
         try:
-            connection = connect(path)
-            connection.executescript(_SCHEMA)
-            if recovery.check(connection):
-                return connection
-            connection.close()
+            self._save()
+        except sqlite3.DatabaseError as error:
+            if str(error) != self._unsaved:
+                log.warning("cursor kept in memory: %s: %s", self._path, error)
+            self._unsaved = str(error)
+        else:
+            if self._unsaved is not None:
+                log.info("cursor saved again: %s", self._path)
+            self._unsaved = None
+
+    def _save(self) -> None:
+        try:
+            self._connection.execute(_REPLACE, self._delivery)
         except sqlite3.DatabaseError as error:
             if not recovery.is_corrupt(error):
                 raise
-        recovery.set_aside(path)
+            self._connection.close()
+            self._connection = _replace(self._path)
+            self._connection.execute(_REPLACE, self._delivery)
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """Open or create the file; a damaged one is replaced."""
+    connection: sqlite3.Connection | None = None
+    try:
         connection = connect(path)
         connection.executescript(_SCHEMA)
-        return connection
+        if recovery.is_sound(connection, schema=_SCHEMA, version=0):
+            return connection
+    except sqlite3.DatabaseError as error:
+        if not recovery.is_corrupt(error):
+            raise
+    if connection is not None:
+        connection.close()
+    return _replace(path)
 
 
-_SELECT = f"SELECT {', '.join(Delivery._fields)} FROM delivery"
+def _replace(path: str) -> sqlite3.Connection:
+    """Begin a new file; the damaged one is renamed. Nobody has it open for writing."""
+    recovery.set_aside(path, recovery.free_name(path))
+    connection = connect(path)
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _read(connection: sqlite3.Connection) -> Delivery | None:
+    row = connection.execute(_SELECT).fetchone()
+    return None if row is None else Delivery(*row)
+
+
+_COUNTS = ("cursor", "delivered_total", "errors_total", "quarantined_total")
+_SELECT = f"SELECT {', '.join(Delivery._fields)} FROM delivery WHERE " + " AND ".join(
+    f"typeof({count}) = 'integer'" for count in _COUNTS
+)
+_REPLACE = (
+    f"INSERT OR REPLACE INTO delivery (id, {', '.join(Delivery._fields)})"
+    f" VALUES (1, {', '.join('?' * len(Delivery._fields))})"
+)

@@ -1,4 +1,4 @@
-"""Open the journal's file: the lock that keeps a second daemon out, and the connection's settings."""
+"""Open the journal's file: the lock that keeps a second daemon out, the connection's settings, its write-ahead log."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ def lock(path: str) -> int:
         os.makedirs(directory, exist_ok=True)
         fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise JournalUnusable(f"{directory}: {error.strerror}; {_cure(error)}") from error
+        raise JournalUnusable(f"{error.filename or directory}: {error.strerror}; {cure(error)}") from error
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -33,7 +33,10 @@ def lock(path: str) -> int:
 
 
 def lock_holder(path: str) -> int | None:
-    """Tell the pid of the daemon that writes the journal at `path`, None when there is none. Disturbs nobody."""
+    """Tell the pid of the daemon that writes the journal at `path`, None when there is none. Disturbs nobody.
+
+    Not for the daemon's own process: closing any descriptor of a file gives up all of a process' locks on it, fcntl(2).
+    """
     try:
         fd = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -49,14 +52,32 @@ def lock_holder(path: str) -> int | None:
 def connect(path: str) -> sqlite3.Connection:
     """Open an SQLite file of ours for writing: each commit on disk, 256 KiB of cache, transactions by hand."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=32)
-    connection.executescript("""
-        PRAGMA journal_mode = WAL;
-        PRAGMA synchronous = FULL;
-        PRAGMA cache_size = -256;
-        PRAGMA journal_size_limit = 4194304;
-        PRAGMA temp_store = MEMORY;
-    """)
+    connection.text_factory = _text
+    try:
+        connection.executescript("""
+            PRAGMA journal_mode = WAL;
+            PRAGMA synchronous = FULL;
+            PRAGMA cache_size = -256;
+            PRAGMA journal_size_limit = 4194304;
+            PRAGMA temp_store = MEMORY;
+        """)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
+
+
+def empty_wal(connection: sqlite3.Connection, path: str) -> bool:
+    """Move what is in the -wal into the file, where freed pages may have room for it; tell whether that won any.
+
+    SQLite does so by itself after 1000 pages alone, which a disk may be too small for.
+    """
+    try:
+        before = os.path.getsize(f"{path}-wal")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return os.path.getsize(f"{path}-wal") < before
+    except (OSError, sqlite3.DatabaseError):
+        return False
 
 
 def connect_read_only(path: str) -> sqlite3.Connection:
@@ -66,11 +87,25 @@ def connect_read_only(path: str) -> sqlite3.Connection:
     nothing to read but the file itself, and `immutable` spares SQLite the files that it could not create.
     """
     mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    uri = f"file:{path.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?{mode}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(f"{file_uri(path)}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.text_factory = _text
+    return connection
 
 
-def _cure(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
+def file_uri(path: str) -> str:
+    """Write a path as SQLite reads it in a URI (sqlite.org/uri.html); absolute, or // would begin a host's name."""
+    absolute = os.path.abspath(path)
+    return "file://" + absolute.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def cure(error: Exception) -> str:
+    """Say what an operator can do about a journal that can't be written."""
+    full = getattr(error, "errno", None) == errno.ENOSPC
+    if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return "free some space there, or set [journal] path to another disk"
-    return "run psstopd as a user who may write there, or set [journal] path (PSSTOP_JOURNAL__PATH)"
+    return "let the user that runs psstopd write there, or set [journal] path (PSSTOP_JOURNAL__PATH)"
+
+
+def _text(text: bytes) -> str:
+    """Decode a name; a damaged one must not make all others unreadable."""
+    return text.decode(errors="backslashreplace")

@@ -1,6 +1,7 @@
 """Read the journal while the daemon writes it: whole ticks for delivery, one name's series for people."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from psstopd.journal.files import connect_read_only
@@ -54,17 +55,27 @@ class JournalReader:
     def batch(self, after: int, most_points: int) -> list[StoredTick]:
         """Give whole ticks behind the one with id `after`, oldest first: as many as fit `most_points`, at least one."""
         last, begin = after, None
-        ticks = self._connection.execute("SELECT id, points_before FROM tick WHERE id > ? ORDER BY id", (after,))
-        for tick_id, points_before in ticks:
-            if begin is None:
-                begin = points_before
-            elif points_before - begin >= most_points:
-                break
-            last = tick_id
-        batch = self._ticks(after + 1, last)
+        with self._one_moment():
+            ticks = self._connection.execute("SELECT id, points_before FROM tick WHERE id > ? ORDER BY id", (after,))
+            for tick_id, points_before in ticks:
+                if begin is None:
+                    begin = points_before
+                elif points_before - begin >= most_points:
+                    break
+                last = tick_id
+            batch = self._ticks(after + 1, last)
         while len(batch) > 1 and sum(tick.points for tick in batch) > most_points:
             batch.pop()
         return batch
+
+    @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """Let several statements see the journal as it was at one moment, whatever its writer removes meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def _ticks(self, first: int, last: int) -> list[StoredTick]:
         span = (first, last)
@@ -80,8 +91,9 @@ class JournalReader:
 
     def last_two(self) -> tuple[StoredTick | None, StoredTick | None]:
         """Give the newest tick and the one before it."""
-        ids = self._connection.execute("SELECT id FROM tick ORDER BY id DESC LIMIT 2").fetchall()
-        last, before, *_ = *(self._ticks(tick_id, tick_id)[0] for (tick_id,) in ids), None, None
+        with self._one_moment():
+            ids = self._connection.execute("SELECT id FROM tick ORDER BY id DESC LIMIT 2").fetchall()
+            last, before, *_ = *(self._ticks(tick_id, tick_id)[0] for (tick_id,) in ids), None, None
         return last, before
 
     def names(self) -> list[str]:

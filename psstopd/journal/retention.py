@@ -1,12 +1,16 @@
 """Keep the journal inside its bounds of age and size, in steps so small that a tick doesn't notice."""
 
 import sqlite3
-import time
 from typing import NamedTuple
+
+from psstopd.journal.schema import ROLLUP_SECONDS
+from psstopd.journal.statements import COUNT_DROPPED
 
 TICKS_A_STEP = 20
 ROLLUPS_A_STEP = 500
-_FULL_SHARE = 0.95  # of max_size, from which on the oldest ticks make room
+FULL_SHARE = 0.95  # of max_size, from which on the oldest rows make room
+_ANY = 2**63 - 1  # no id and no time is past it
+_PAGES_A_TICK, _BYTES_A_POINT = 16, 512  # more than a tick takes with its rollups and half-filled pages
 
 
 class Bounds(NamedTuple):
@@ -19,71 +23,106 @@ class Bounds(NamedTuple):
     delivered: int | None
 
 
-def trim(connection: sqlite3.Connection, bounds: Bounds, *, seconds: float) -> int:
-    """Remove what is beyond the bounds for at most about `seconds`; give the number of undelivered points lost.
+def step(connection: sqlite3.Connection, bounds: Bounds) -> int | None:
+    """Remove a few rows that are beyond the bounds; give the undelivered points lost, None when nothing is beyond.
 
     An old tick goes when it is delivered; only the bound on size removes one that is not.
     """
-    until = time.perf_counter() + seconds
-    dropped = 0
-    while (removed := _trim_ticks(connection, bounds)) is not None:
-        dropped += removed
-        if time.perf_counter() > until:
-            break
-    while _trim_rollups(connection, bounds) and time.perf_counter() < until:
-        pass
-    return dropped
+    pages, free, size = _pages(connection)
+    if (pages - free) * size > bounds.max_size * FULL_SHARE and (lost := make_room(connection, bounds)) is not None:
+        return lost
+    # A tick is as old as any behind it: its own time may be of a clock that was ahead.
+    expired = connection.execute(
+        "SELECT max(id) FROM (SELECT id FROM tick WHERE time < ? ORDER BY time LIMIT ?)",
+        (bounds.now - bounds.raw_for, TICKS_A_STEP),
+    ).fetchone()[0]
+    if expired is not None:
+        may_go = expired if bounds.delivered is None else min(expired, bounds.delivered)
+        if (lost := _remove_ticks(connection, may_go, bounds.delivered)) is not None:
+            return lost
+    return 0 if _remove_rollups(connection, bounds.now - bounds.rollup_for) else None
 
 
 def make_room(connection: sqlite3.Connection, bounds: Bounds) -> int | None:
-    """Remove the oldest ticks whatever their age; give the undelivered points lost, None when there is nothing left."""
-    return _remove(connection, _oldest(connection), bounds.delivered)
+    """Remove the oldest rows whatever their age; give the undelivered points lost, None when there is nothing left.
 
-
-def used_share(connection: sqlite3.Connection, max_size: int) -> float:
-    """Give the share of `max_size` that holds rows; freed pages are used again before the file grows."""
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-    )
-    return float((pages - free) * size / max_size)
-
-
-def _trim_ticks(connection: sqlite3.Connection, bounds: Bounds) -> int | None:
-    oldest = _oldest(connection)
-    if used_share(connection, bounds.max_size) > _FULL_SHARE:
-        return _remove(connection, oldest, bounds.delivered)
-    limit = bounds.now - bounds.raw_for
-    may_go = [row for row in oldest if row[1] < limit and (bounds.delivered is None or row[0] <= bounds.delivered)]
-    return _remove(connection, may_go, bounds.delivered)
-
-
-def _oldest(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
-    """Give (id, time, points_before) of the oldest ticks, and one more for its points_before."""
-    return connection.execute(
-        "SELECT id, time, points_before FROM tick ORDER BY id LIMIT ?", (TICKS_A_STEP + 1,)
-    ).fetchall()
-
-
-def _remove(connection: sqlite3.Connection, ticks: list[tuple[int, int, int]], delivered: int | None) -> int | None:
-    """Remove `ticks` less the last of a full list; a single newest tick always stays. None when nothing was removed."""
-    if len(ticks) < 2:  # noqa: PLR2004
+    Of delivered ticks and rollups those go first that have used up more of their time; then rollups from before the
+    undelivered ticks; then these. The newest tick stays: the count of points goes on from it.
+    """
+    tick = connection.execute(
+        "SELECT id, time FROM tick WHERE id < (SELECT max(id) FROM tick) ORDER BY id LIMIT 1"
+    ).fetchone()
+    rollup = connection.execute("SELECT time FROM rollup ORDER BY time LIMIT 1").fetchone()
+    if rollup is not None and (tick is None or _rollup_goes_first(bounds, tick, rollup[0])):
+        _remove_rollups(connection, _ANY)
+        return 0
+    if tick is None:
         return None
-    *going, staying = ticks
-    last = going[-1][0]
+    last = _ANY if bounds.delivered is None or tick[0] > bounds.delivered else bounds.delivered
+    return _remove_ticks(connection, last, bounds.delivered)
+
+
+def make_room_for(points: int, connection: sqlite3.Connection, bounds: Bounds) -> int | None:
+    """Make room if it is `max_size` that leaves none for a tick of `points` points.
+
+    SQLite has one error for this and for a full disk, where removing rows would not help.
+    """
+    pages, free, size = _pages(connection)
+    if (pages - free + _PAGES_A_TICK) * size + points * _BYTES_A_POINT <= bounds.max_size:
+        return None
+    return make_room(connection, bounds)
+
+
+def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Give the pages of the file, those without rows, which are used again before it grows, and the size of one."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return pages, free, size
+
+
+def _rollup_goes_first(bounds: Bounds, tick: tuple[int, int], rollup_time: int) -> bool:
+    tick_id, tick_time = tick
+    if bounds.delivered is not None and tick_id > bounds.delivered:
+        return rollup_time + ROLLUP_SECONDS <= tick_time
+    return (bounds.now - rollup_time) * bounds.raw_for > (bounds.now - tick_time) * bounds.rollup_for
+
+
+def _remove_ticks(connection: sqlite3.Connection, last: int, delivered: int | None) -> int | None:
+    """Remove some of the oldest ticks up to `last`, never the newest; give the undelivered points lost, or None."""
+    ids = connection.execute(
+        "SELECT id FROM tick WHERE id <= ? AND id < (SELECT max(id) FROM tick) ORDER BY id LIMIT ?",
+        (last, TICKS_A_STEP),
+    ).fetchall()
+    if not ids:
+        return None
+    last = ids[-1][0]
     connection.execute("BEGIN IMMEDIATE")
+    dropped = 0 if delivered is None else _points_between(connection, max(delivered, ids[0][0] - 1), last)
     for table, key in (("sample", "tick_id"), ("process_sample", "tick_id"), ("tick", "id")):
         connection.execute(f"DELETE FROM {table} WHERE {key} <= ?", (last,))
+    if dropped:
+        connection.execute(COUNT_DROPPED, (dropped,))
     connection.execute("COMMIT")
-    if delivered is None:
+    return dropped
+
+
+def _points_between(connection: sqlite3.Connection, after: int, last: int) -> int:
+    """Count the points of the ticks behind `after` up to `last`, which is not the newest."""
+    if after >= last:
         return 0
-    undelivered = [tick for tick in (*going, staying) if tick[0] > delivered]
-    return max(0, staying[2] - undelivered[0][2]) if undelivered else 0
+    first, behind = (
+        connection.execute("SELECT points_before FROM tick WHERE id > ? ORDER BY id LIMIT 1", (tick_id,)).fetchone()[0]
+        for tick_id in (after, last)
+    )
+    return int(behind - first)
 
 
-def _trim_rollups(connection: sqlite3.Connection, bounds: Bounds) -> int:
-    """Remove some rollups older than `rollup_for`; give how many."""
+def _remove_rollups(connection: sqlite3.Connection, before: int) -> int:
+    """Remove some of the oldest rollups that began before `before`; give how many."""
     return connection.execute(
         "DELETE FROM rollup WHERE (time, name_id) IN"
         " (SELECT time, name_id FROM rollup WHERE time < ? ORDER BY time LIMIT ?)",
-        (bounds.now - bounds.rollup_for, ROLLUPS_A_STEP),
+        (before, ROLLUPS_A_STEP),
     ).rowcount

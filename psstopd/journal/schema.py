@@ -105,7 +105,7 @@ CREATE TABLE process_sample (
 CREATE TABLE rollup (
     time INTEGER NOT NULL, -- begin of the five minutes
     name_id INTEGER NOT NULL,
-    n INTEGER NOT NULL, -- ticks with a measured size
+    n INTEGER NOT NULL, -- ticks with a measured size; a kernel has a line of smaps_rollup in all of them or in none
     unreadable_max INTEGER NOT NULL,
     starts_total INTEGER NOT NULL,
     {_rollup_columns()},
@@ -118,5 +118,6 @@ CREATE VIEW rollups AS
     SELECT rollup.time AS time, name.name AS name, n, unreadable_max, rollup.starts_total AS starts_total,
     {_rollup_view()}
     FROM rollup JOIN name ON name.id = rollup.name_id;
+INSERT INTO meta VALUES ('journal_id', lower(hex(randomblob(16))));
 PRAGMA user_version = {SCHEMA_VERSION};
 """

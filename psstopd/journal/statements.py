@@ -36,6 +36,9 @@ ROLLUP_UPSERT = (
     " unreadable_max = max(unreadable_max, excluded.unreadable_max), starts_total = excluded.starts_total, "
     + ", ".join(map(_merge, ROLLUP_FIELDS))
 )
+COUNT_DROPPED = (
+    "INSERT INTO meta VALUES ('dropped_total', ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
+)
 _ROLLED_UP = tuple(SAMPLE_FIELDS.index(field) for field in ROLLUP_FIELDS)
 _UNREADABLE, _STARTS_TOTAL = SAMPLE_FIELDS.index("unreadable"), SAMPLE_FIELDS.index("starts_total")
 

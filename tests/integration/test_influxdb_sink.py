@@ -157,7 +157,7 @@ def test_a_request_is_what_the_api_wants(faulty: FaultServer, api: str) -> None:
     v1 = ("/write", {"db": "base", "rp": "rp", "precision": "s"})
     v2 = ("/api/v2/write", {"org": "ops", "bucket": "psstop", "precision": "s"})
     assert (request.path, request.query) == (v1 if api == "v1" else v2)
-    assert request.body == b"a f=1i 1\nb f=2i 2"
+    assert request.body == b"a f=1i 1\nb f=2i 2\n"
     assert request.headers["content-encoding"] == "gzip"
     assert request.headers["content-type"] == "text/plain; charset=utf-8"
     assert request.headers["user-agent"].startswith("psstop/")
@@ -455,7 +455,7 @@ def test_what_cannot_be_encoded_is_sent_as_its_code(faulty: FaultServer) -> None
     answer = sent(configured(faulty.url), "m,t=\udcff f=1i 1")
 
     assert accepted(answer)
-    assert faulty.requests[0].body == rb"m,t=\udcff f=1i 1"
+    assert faulty.requests[0].body == rb"m,t=\udcff f=1i 1" + b"\n"
 
 
 def test_closing_twice_is_fine() -> None:
@@ -537,7 +537,7 @@ def test_check_names_the_cure(faulty: FaultServer, reply: Reply, cure: str | Non
 
     assert (problem is None) == (cure is None)
     assert cure is None or (problem is not None and cure in problem and faulty.url in problem)
-    assert faulty.requests[0].body == b"# psstop check"
+    assert faulty.requests[0].body == b"# psstop check\n"
 
 
 def test_check_of_nothing_names_the_cure(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""The cursor: where it stands, what it remembers, and that neither damage nor a full disk stops delivery."""
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from psstopd.journal.cursor import Cursor, Delivery, cursor_path, read_delivery
+from psstopd.journal.reader import JournalReader
+from psstopd.journal.writer import Journal
+from tests.samples import BOOT, journal_config, tick
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Give a journal of five ticks."""
+    make_journal(tmp_path / "journal.db")
+    return str(tmp_path / "journal.db")
+
+
+@pytest.fixture
+def reader(path: str) -> Iterator[JournalReader]:
+    """Give a reader of it."""
+    with closing(JournalReader(path)) as reader:
+        yield reader
+
+
+def make_journal(path: Path) -> None:
+    """Write a journal of five ticks."""
+    with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
+        for number in range(5):
+            journal.append(tick(number), delivered=None)
+
+
+def test_nothing_sent_yet(path: str, reader: JournalReader) -> None:
+    """There is no state before the first shipper, and delivery begins before the first tick."""
+    before = read_delivery(path)
+    with closing(Cursor(path)) as cursor:
+        position = cursor.position(reader)
+
+    assert (before, position) == (None, 0)
+    assert read_delivery(path) == Delivery(reader.journal_id(), 0, None, 0, 0, None, None, 0)
+
+
+def test_what_was_noted_survives(path: str, reader: JournalReader) -> None:
+    """Cursor, totals and the present error are there for the next shipper, and for anyone meanwhile."""
+    with closing(Cursor(path)) as cursor:
+        cursor.position(reader)
+        cursor.advance(2, points=4, now=100)
+        cursor.advance(3, points=2, now=110)
+        cursor.fail("status 503", now=120)
+        meanwhile = read_delivery(path)
+    with closing(Cursor(path)) as cursor:
+        position = cursor.position(reader)
+
+    assert position == 3
+    assert meanwhile == read_delivery(path) == Delivery(reader.journal_id(), 3, 110, 6, 1, "status 503", 120, 0)
+
+
+def test_an_error_keeps_its_begin_until_it_changes(path: str, reader: JournalReader) -> None:
+    """The same error again is older, another one is new, and what is accepted ends both."""
+    since = []
+    with closing(Cursor(path)) as cursor:
+        cursor.position(reader)
+        for now, error in ((10, "down"), (20, "down"), (30, "401"), (40, "401")):
+            cursor.fail(error, now=now)
+            since.append(state(path).error_since)
+        cursor.advance(1, points=2, now=50)
+
+    assert since == [10, 10, 30, 30]
+    assert state(path)[4:7] == (4, None, None)
+
+
+def test_an_error_before_the_first_look_is_kept(path: str) -> None:
+    """A journal that cannot be read is something to show, though nothing is known of its ticks."""
+    with closing(Cursor(path)) as cursor:
+        cursor.fail("journal: unable to open database file", now=7)
+
+    assert state(path)[:2] == ("", 0)
+    assert state(path).error == "journal: unable to open database file"
+
+
+def test_another_journal_is_sent_from_its_beginning(path: str, reader: JournalReader, tmp_path: Path) -> None:
+    """A cursor into a journal that is gone means nothing in the next; the totals go on."""
+    make_journal(tmp_path / "other.db")
+    with closing(Cursor(path)) as cursor, closing(JournalReader(str(tmp_path / "other.db"))) as other:
+        cursor.position(reader)
+        cursor.advance(4, points=8, now=1)
+        positions = (cursor.position(other), state(path).cursor, cursor.position(reader))
+
+    assert positions == (0, 0, 0)
+    assert state(path).delivered_total == 8
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + bytes(5000)])
+def test_a_damaged_file_is_replaced_and_kept(path: str, reader: JournalReader, content: bytes, tmp_path: Path) -> None:
+    """The journal is sent again, which harms nothing; what was in the file is kept beside it."""
+    Path(cursor_path(path)).write_bytes(content)
+    unreadable = read_delivery(path)
+    with closing(Cursor(path)) as cursor:
+        position = cursor.position(reader)
+    kept = [file.read_bytes() for file in tmp_path.glob("journal-delivery.db.corrupt-*")]
+
+    assert (unreadable, position) == (None, 0)
+    assert kept == ([content] if content else [])
+
+
+def test_values_that_cannot_be_are_no_state(path: str, reader: JournalReader) -> None:
+    """Where a number became a text, delivery begins anew instead of failing for ever."""
+    with closing(Cursor(path)) as cursor:
+        cursor.position(reader)
+        cursor.advance(3, points=6, now=1)
+    with closing(sqlite3.connect(cursor_path(path))) as database:
+        database.execute("UPDATE delivery SET cursor = 'abc'")
+        database.commit()
+    with closing(Cursor(path)) as cursor:
+        position = cursor.position(reader)
+
+    assert position == 0
+
+
+def test_damage_meanwhile_costs_nothing(path: str, reader: JournalReader) -> None:
+    """The state is in memory too: a new file takes it as it is."""
+    with closing(Cursor(path)) as cursor:
+        cursor.position(reader)
+        cursor.advance(2, points=4, now=1)
+        for suffix in ("", "-wal"):
+            subprocess.run(["dd", "if=/dev/urandom", f"of={cursor_path(path)}{suffix}", "bs=8k", "count=4"], check=True)
+        os.unlink(f"{cursor_path(path)}-shm")  # noqa: PTH108 - so that SQLite reads the rest again
+        cursor.advance(3, points=2, now=2)
+        position = cursor.position(reader)
+
+    assert position == 3
+
+
+@pytest.mark.root
+def test_a_full_disk_does_not_stop_delivery(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The cursor moves on in memory, says so once, and is saved when there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], check=True)
+    try:
+        make_journal(disk / "journal.db")
+        path = str(disk / "journal.db")
+        with closing(JournalReader(path)) as reader, closing(Cursor(path)) as cursor:
+            cursor.position(reader)
+            for tick_id in range(1, 501):
+                cursor.advance(tick_id, points=1, now=1)
+            full = (cursor.position(reader), state(path).cursor)
+            subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+            cursor.fail("status 503", now=2)
+        saved = state(path)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+    assert full[0] == 500
+    assert full[1] < 500
+    assert (saved.cursor, saved.delivered_total, saved.error) == (500, 500, "status 503")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def state(path: str) -> Delivery:
+    """Give the state that everybody can read."""
+    delivery = read_delivery(path)
+    assert delivery is not None
+    return delivery
