@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from psstopd import __version__
+from psstopd.cli import exits
 from psstopd.cli.entry import guarded
 
 _EPILOG = """examples:
@@ -19,7 +20,11 @@ read, 78 the config is not valid
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and give its exit code."""
-    options = parser().parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
+    if options.module is None:
+        command.print_help(sys.stderr)
+        return exits.USAGE
     return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
 
 
@@ -32,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--version", action="version", version=f"psstop {__version__}")
-    subcommands = command.add_subparsers(metavar="COMMAND", required=True)
+    command.set_defaults(module=None)
+    subcommands = command.add_subparsers(metavar="COMMAND")
     history = subcommands.add_parser("history", help="what the daemon has recorded of one name")
     history.add_argument("name", nargs="?", help="a watched name; without it, all names")
     history.add_argument("--since", metavar="TIME", default="1h", help="30m, 2h, 7d or 2026-11-20 (default: 1h)")

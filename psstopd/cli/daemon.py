@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from psstopd import __version__
+from psstopd.cli import exits
 from psstopd.cli.entry import guarded
 
 _EPILOG = """examples:
@@ -22,7 +23,11 @@ journal, 78 the config is not valid
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and give its exit code."""
-    options = parser().parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
+    if options.module is None:
+        command.print_help(sys.stderr)
+        return exits.USAGE
     return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
 
 
@@ -35,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--version", action="version", version=f"psstopd {__version__}")
-    subcommands = command.add_subparsers(metavar="COMMAND", required=True)
+    command.set_defaults(module=None)
+    subcommands = command.add_subparsers(metavar="COMMAND")
 
     run = subcommands.add_parser("run", help="sample, journal and deliver until told to stop")
     run.add_argument("--stdout", action="store_true", help="write line protocol to standard output, not to InfluxDB")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from psstopd.cli import exits
 
@@ -17,22 +18,32 @@ class CommandError(Exception):
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; give its exit code, or that of what stopped it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the terminal's encoding lacks is no reason to end.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = command()
+        code = _outcome(command)
         sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output as it exits and would complain; whoever read it has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    return code
+
+
+def _outcome(command: Callable[[], int]) -> int:
+    try:
+        return command()
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Python flushes standard output as it exits and would complain; whoever read it has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
+        raise
     except Exception as error:  # the one place where everything ends
-        if os.environ.get("PSSTOP_TRACEBACK"):
+        if os.environ.get("PSSTOPD_TRACEBACK"):  # without the prefix of settings, which refuse what they don't know
             raise
         print(f"a defect in psstop: {type(error).__name__}: {error}", file=sys.stderr)
-        print("please report it with the output of the same command under PSSTOP_TRACEBACK=1", file=sys.stderr)
+        print("please report it with the output of the same command under PSSTOPD_TRACEBACK=1", file=sys.stderr)
         return exits.SOFTWARE
-    return code

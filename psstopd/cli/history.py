@@ -27,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         with closing(JournalReader(path)) as journal:
             if options.name is None:
-                print("\n".join(journal.names()))
+                print("".join(f"{name}\n" for name in journal.names()), end="")
                 return exits.OK
             return _print(journal, options.name, since=since, until=now)
     except sqlite3.Error as error:
@@ -37,18 +37,19 @@ def main(options: argparse.Namespace) -> int:
 
 def parse_since(text: str, now: int) -> int:
     """Give the Unix time that `2h` before `now`, or a local date or date and time, means. Raises CommandError."""
-    if text[:-1].isdecimal() and text[-1] in _UNITS:
-        return now - int(text[:-1]) * _UNITS[text[-1]]
     try:
+        if text[:-1].isdecimal() and text[-1] in _UNITS:
+            return max(0, now - int(text[:-1]) * _UNITS[text[-1]])
         return int(datetime.fromisoformat(text).timestamp())
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CommandError(f"--since {text}: write 30m, 2h, 7d, 2026-11-20 or 2026-11-20T08:00", exits.USAGE) from error
 
 
 def _print(journal: JournalReader, name: str, *, since: int, until: int) -> int:
-    print(f"{'TIME':19}", *(f"{title:>10}" for title in _TITLES))
     found = False
     for row in journal.history(name, since, until):
+        if not found:
+            print(f"{'TIME':19}", *(f"{title:>10}" for title in _TITLES))
         found = True
         print(_line(row))
     if found:

@@ -1,7 +1,10 @@
 """The live view of `psstopd run` on a terminal: one line a tick."""
 
 import os
+import sys
 import time
+import unicodedata
+from shlex import quote
 from typing import TextIO
 
 from psstopd.cli.units import change, size
@@ -23,7 +26,7 @@ class LiveView:
 
     def show(self, report: Report) -> None:
         """Write the line of one tick, cut to the width of the terminal, and a new reason for unreadable ones once."""
-        self._terminal.write(self._line(report)[: self._width()] + "\n")
+        self._terminal.write(cut(self._line(report), self._width()) + "\n")
         for reason in report.unreadable:
             if reason not in self._reasons:
                 self._terminal.write(f"  unreadable ({reason}): {CURES[reason]}\n")
@@ -33,12 +36,12 @@ class LiveView:
 
     def say_goodbye(self) -> None:
         """Say where the journal is and how to look at it."""
-        path = self._journal_path
+        path = quote(self._journal_path)
         name = max(self._before, key=lambda name: self._before[name], default="NAME")
         self._terminal.write(
             f"\nstopped. Everything is in {path}; look at it with\n"
-            f"  psstop history --journal {path} '{name}'\n"
-            f"  sqlite3 -readonly {path} '{_EXAMPLE}'\n"
+            f"  {_psstop()} history --journal {path} {'-- ' if name.startswith('-') else ''}{quote(name)}\n"
+            f"  sqlite3 -readonly {path} {quote(_EXAMPLE)}\n"
         )
 
     def _width(self) -> int | None:
@@ -68,3 +71,20 @@ class LiveView:
         pss = sample.memory.pss if sample.memory else 0
         difference = pss - self._before.get(sample.name, pss)
         return f"{sample.name} {size(pss)}" + (f" ({change(difference)})" if difference else "")
+
+
+def cut(line: str, width: int | None) -> str:
+    """Cut a line to the cells of a terminal; East Asian characters take two of them, combining ones none."""
+    cells = 0
+    for position, character in enumerate(line):
+        cells += 0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if width is not None and cells > width:
+            return line[:position]
+    return line
+
+
+def _psstop() -> str:
+    """Name the client so that a shell finds it: by its path when it is in an environment that is not activated."""
+    beside = os.path.join(os.path.dirname(sys.executable), "psstop")
+    on_path = any(os.access(os.path.join(directory, "psstop"), os.X_OK) for directory in os.get_exec_path())
+    return quote(beside) if not on_path and os.access(beside, os.X_OK) else "psstop"

@@ -10,21 +10,19 @@ import sys
 from typing import NoReturn
 
 from psstopd.cli.load import load
-from psstopd.config import Config, to_json
+from psstopd.config import to_json
+from psstopd.service import signals
+from psstopd.service.handover import in_memory
 
 
 def main(options: argparse.Namespace) -> NoReturn:
     """Replace this process by the sampler; it gets the config through a descriptor, so that no disk sees the token."""
-    descriptor = _in_memory(load(options.config))
+    config = in_memory(to_json(load(options.config)).encode())
+    os.set_inheritable(config.fileno(), True)
     rest = [*(["--config", options.config] if options.config else []), *(["--stdout"] if options.stdout else [])]
     # A second malloc arena, for the thread that reads, would cost more memory than it could ever save time.
     environment = {"MALLOC_ARENA_MAX": "1", **os.environ}
-    command = [sys.executable, "-P", "-m", "psstopd.cli.sampler", str(descriptor), *rest]
+    command = [sys.executable, "-P", "-m", "psstopd.cli.sampler", str(config.fileno()), *rest]
+    # Signals wait until the new interpreter listens: SIGHUP would end it, Ctrl-C show in which import it was.
+    signals.block()
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
-
-
-def _in_memory(config: Config) -> int:
-    descriptor = os.memfd_create("psstop-config", 0)
-    os.write(descriptor, to_json(config).encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

@@ -1,57 +1,97 @@
 """The shipper's process: gives up every right, then sends what the daemon journals. Started by `psstopd run` alone."""
 
+import logging
+import os
 import signal
 import socket
+import sqlite3
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psstopd.cli import exits
+from psstopd.cli.entry import guarded
 from psstopd.cli.logs import set_up_logging
 from psstopd.kernel.syscalls import die_with_parent, drop_all_capabilities
 
+if TYPE_CHECKING:
+    from psstopd.config import Config
+    from psstopd.delivery.lineprotocol import Encoder
+
+log = logging.getLogger("psstopd.shipper")
+
 _ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_NO_DEADLINE = 0.0  # a reader that takes its time must not find half a line with another behind it
 
 
-def main() -> int:
-    """Ship until SIGTERM; a terminal's Ctrl-C is for the daemon, which then ends its shipper."""
+def main(arguments: list[str]) -> int:
+    """Ship until SIGTERM; a terminal's Ctrl-C is for the daemon, which then ends its shipper.
+
+    `arguments` are the daemon's pid and, for standard output instead of the server, the tick behind which to begin.
+    """
     drop_all_capabilities()
     die_with_parent()
+    parent, *after = arguments
+    if os.getppid() != int(parent):  # it ended before the kernel was asked to tell
+        return exits.OK
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
     set_up_logging()
-    return _ship(stdout="--stdout" in sys.argv[1:])
+    return _to_stdout(int(after[0])) if after else _to_server()
 
 
-def _ship(*, stdout: bool) -> int:
-    from psstopd.config import from_json  # noqa: PLC0415 - nothing is read before the rights are gone
-    from psstopd.delivery.lineprotocol import Encoder  # noqa: PLC0415
-    from psstopd.delivery.shipper import FromNow, Pace, Shipper, flush_phase  # noqa: PLC0415
+def _to_stdout(after: int) -> int:
+    """Write line protocol until the reader goes."""
+    from psstopd.delivery.shipper import FromNow, Pace, Shipper  # noqa: PLC0415 - only after the rights are gone
+    from psstopd.delivery.stdout import StdoutSink  # noqa: PLC0415
 
-    config = from_json(sys.stdin.buffer.read())
-    encoder = Encoder(socket.gethostname(), config.tags, fields=config.influxdb.fields if config.influxdb else None)
-    if stdout:
-        from psstopd.delivery.stdout import StdoutSink  # noqa: PLC0415
+    config = _read_config()
+    sink = StdoutSink(sys.stdout.buffer)
+    progress = FromNow()
+    progress.advance(after, points=0, now=0)
+    pace = Pace(batch_size=5000, flush_interval=1.0, deadline=_NO_DEADLINE)
+    shipper = Shipper(config.journal.path, progress, _encoder(config), sink, pace=pace)
+    shipper.run(lambda seconds: sink.closed or _stop_requested(seconds), phase=0.0)
+    return exits.SINK_CLOSED if sink.closed else exits.OK
 
-        sink = StdoutSink(sys.stdout.buffer)
-        pace = Pace(batch_size=5000, flush_interval=1.0, deadline=60.0)
-        shipper = Shipper(config.journal.path, FromNow(), encoder, sink, pace=pace)
-        shipper.run(lambda seconds: sink.closed or _stop_requested(seconds), phase=0.0)
-        return exits.SINK_CLOSED if sink.closed else exits.OK
-    if config.influxdb is None:
-        return exits.CONFIG
-    from psstopd.delivery.influxdb import InfluxDBSink  # noqa: PLC0415
-    from psstopd.journal.cursor import Cursor  # noqa: PLC0415
 
+def _to_server() -> int:
+    """Send to InfluxDB."""
+    from psstopd.delivery.influxdb import InfluxDBSink  # noqa: PLC0415 - only after the rights are gone
+    from psstopd.delivery.shipper import Pace, Shipper, flush_phase  # noqa: PLC0415
+    from psstopd.journal.cursor import Cursor, cursor_path  # noqa: PLC0415
+
+    config = _read_config()
     influxdb = config.influxdb
+    if influxdb is None:
+        return exits.CONFIG
     pace = Pace(influxdb.batch_size, influxdb.flush_interval, deadline=3.0 * influxdb.timeout)
-    shipper = Shipper(config.journal.path, Cursor(config.journal.path), encoder, InfluxDBSink(influxdb), pace=pace)
-    shipper.run(_stop_requested, phase=flush_phase(_machine_id(), pace.flush_interval))
+    sink = InfluxDBSink(influxdb)
+    try:
+        shipper = Shipper(config.journal.path, Cursor(config.journal.path), _encoder(config), sink, pace=pace)
+        shipper.run(_stop_requested, phase=flush_phase(_machine_id(), pace.flush_interval))
+    except sqlite3.Error as error:  # the daemon starts another shipper, and again, until there is room
+        log.error("not delivering, keeping everything: %s: %s", cursor_path(config.journal.path), error)  # noqa: TRY400
+        return exits.CANNOT_CREATE
     return exits.OK
 
 
+def _read_config() -> "Config":
+    from psstopd.config import from_json  # noqa: PLC0415 - only after the rights are gone
+
+    config = from_json(sys.stdin.buffer.read())
+    os.truncate(sys.stdin.fileno(), 0)  # the token has no more business in a file, not even in one without a name
+    return config
+
+
+def _encoder(config: "Config") -> "Encoder":
+    from psstopd.delivery.lineprotocol import Encoder  # noqa: PLC0415 - only after the rights are gone
+
+    return Encoder(socket.gethostname(), config.tags, fields=config.influxdb.fields if config.influxdb else None)
+
+
 def _stop_requested(seconds: float) -> bool:
-    """Sleep up to `seconds`; True when the daemon wants its shipper to end."""
-    arrived = signal.sigtimedwait((signal.SIGTERM,), max(0.0, seconds))
-    return arrived is not None
+    """Sleep up to `seconds`; True, once, when the daemon wants its shipper to end."""
+    return signal.sigtimedwait((signal.SIGTERM,), max(0.0, seconds)) is not None
 
 
 def _machine_id() -> str:
@@ -62,4 +102,4 @@ def _machine_id() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

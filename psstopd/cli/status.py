@@ -17,6 +17,8 @@ from psstopd.journal.files import lock_holder
 from psstopd.journal.reader import JournalReader, StoredTick
 from psstopd.journal.schema import HEALTH_FIELDS, SAMPLE_FIELDS
 
+_OVERDUE_INTERVALS = 3
+
 
 def main(options: argparse.Namespace) -> int:
     """Print the state; exit 3 when no daemon runs."""
@@ -46,7 +48,7 @@ def _last_ticks(path: str) -> tuple[StoredTick | None, StoredTick | None]:
 def _state(config: Config, pid: int | None, last: StoredTick | None, before: StoredTick | None) -> dict[str, Any]:
     """Gather everything that status tells; the keys are documented in the README and stay."""
     delivery = read_delivery(config.journal.path) if config.influxdb else None
-    health = dict(zip(HEALTH_FIELDS, last.health, strict=True)) if last else {}
+    health = dict(zip(HEALTH_FIELDS, last.health, strict=True)) if last else dict.fromkeys(HEALTH_FIELDS)
     return {
         "running": pid is not None,
         "pid": pid,
@@ -94,6 +96,8 @@ def _print(state: dict[str, Any]) -> None:
         f" PSS {size(state['pss_bytes'])}, {state['unreadable']} unreadable, took {state['tick_us'] / 1000:.1f} ms,"
         f" {state['late_ticks_total']} late since start"
     )
+    if state["running"] and now - state["last_tick"] > _OVERDUE_INTERVALS * state["interval_s"]:
+        print("           which is overdue: the log says why (journalctl -u psstop); what is sampled waits in memory")
     if state["server"] is not None:
         _print_delivery(state, now)
     share = "-" if state["cpu_share"] is None else f"{state['cpu_share']:.2%} of a core"

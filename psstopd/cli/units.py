@@ -21,8 +21,8 @@ def change(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration with its largest unit: 45 s, 12 min, 3 h, 5 d."""
+    """Write a duration with its largest unit: 45 s, 12 min, 3 h, 5 d. A clock that was set back makes none negative."""
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{max(0.0, seconds):.0f} s"

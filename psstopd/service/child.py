@@ -26,9 +26,18 @@ class ShipperChild:
     secret is among its arguments.
     """
 
-    def __init__(self, config: Config, *, stdout: bool, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        stdout: bool = False,
+        after: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Supervise a shipper to the server of `config`, or one that prints what comes behind tick `after`."""
         self._config = config
         self._stdout = stdout
+        self._after = after
         self._monotonic = monotonic
         self._process: subprocess.Popen[bytes] | None = None
         self._delay = _FIRST_DELAY
@@ -51,7 +60,8 @@ class ShipperChild:
         now = self._monotonic()
         if self._process is not None:
             self._look_after(self._process, now)
-        if self._process is None and (self.delivers or self._stdout) and now >= self._start_at and not self.closed:
+        wanted = self.delivers or (self._stdout and not self.closed)
+        if self._process is None and wanted and now >= self._start_at:
             self._start(now)
 
     def reconfigure(self, config: Config) -> None:
@@ -93,7 +103,6 @@ class ShipperChild:
     def _note_end(self, code: int, now: float) -> None:
         self.closed = code == SINK_CLOSED
         if self.closed:
-            log.info("standard output was closed")
             return
         if now - self._started_at > _STEADY_SECONDS:
             self._delay = _FIRST_DELAY
@@ -109,7 +118,7 @@ class ShipperChild:
     def _start(self, now: float) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
         command = [sys.executable, "-P", "-m", "psstopd.cli.ship", str(os.getpid())]
-        command += ["--stdout"] if self._stdout else []
+        command += [str(self._after)] if self._stdout else []
         try:
             with in_memory(to_json(self._config).encode()) as standard_input:
                 self._process = subprocess.Popen(command, stdin=standard_input, env=environment)

@@ -60,6 +60,7 @@ class Parts(NamedTuple):
     clock: Clock
     load_config: Callable[[], ConfigLoad]
     observe: Callable[[Report], None]
+    monotonic: Callable[[], float] = time.monotonic  # seconds on a clock that never steps
 
 
 class Daemon:
@@ -85,10 +86,13 @@ class Daemon:
             self._schedule += self._interval
             self._status = "waiting for the next tick: this one was recorded before the restart"
             self._become_ready()
+        before = self._parts.monotonic()
         while self._sleep():
             due, missed = ticker.take(self._schedule, self._interval, self._parts.clock.now())
-            self._late_ticks += missed
-            self._schedule = due + self._interval
+            began = self._parts.monotonic()
+            # A clock that was set forward, or a machine that slept, has made no tick late.
+            self._late_ticks += min(missed, int((began - before) // self._interval))
+            self._schedule, before = due + self._interval, began
             self.step(due)
         self._parts.notifier.stopping()
         self._parts.shipper.stop()
@@ -154,14 +158,13 @@ class Daemon:
         if self._loading is None or not self._loading.done():
             return
         loading, self._loading = self._loading, None
+        refused = None
         try:
             self._adopt(loading.result())
-        except ConfigRefused as refused:
-            self._end_reload(refused)
-        else:
-            self._end_reload(None)
-        finally:
-            loading.close()
+        except ConfigRefused as error:
+            refused = error
+        loading.close()
+        self._end_reload(refused)
         if self._load_again:
             self._begin_reload()
 

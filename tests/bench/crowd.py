@@ -1,0 +1,73 @@
+"""A crowd of real processes to be watched, each in an address space and under a program name of its own making."""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+START_SECONDS = 120
+PREFIX = f"psb{os.getpid()}-"  # what all of them are called, and nothing else, not even the crowd of another bench
+
+
+class Part(NamedTuple):
+    """Some processes of one size: that much anonymous memory, every 4 KiB page of it touched."""
+
+    processes: int
+    mib: int
+
+
+# A read costs the more, and all else the less, the more memory there is. Programs of servers, 16 MiB each on average,
+# which take the kernel some 80 µs a read; and a worst case where nearly all of them are next to nothing.
+SERVERS = (Part(400, 4), Part(110, 32), Part(6, 512))
+TINY = (Part(800, 0), Part(100, 32), Part(8, 512))
+HOUSEHOLD = (Part(150, 0), Part(50, 8))  # with 50 names: four processes for each
+
+
+def compiled(source: str, directory: Path) -> Path:
+    """Compile a C program of this package into `directory`."""
+    program = directory / Path(source).stem
+    subprocess.run(["gcc", "-O2", "-Wall", "-o", program, Path(__file__).with_name(source)], check=True)
+    return program
+
+
+@contextmanager
+def crowd(parts: Sequence[Part], directory: Path, *, names: int = 50) -> Iterator[list[int]]:
+    """Run the processes of `parts` under `names` names in turn and give their pids; all are dead when the block ends.
+
+    They are started by exec, not by fork alone: forked processes have one address range, and telling whether they share
+    the memory behind it takes system calls that no ordinary crowd of programs needs.
+    """
+    program = str(compiled("crowd.c", directory))
+    sizes = [part.mib for part in parts for _ in range(part.processes)]
+    pids: list[int] = []
+    read, write = os.pipe()
+    try:
+        for number, mib in enumerate(sizes):
+            argv = [program, f"{PREFIX}{number % names:02}", str(mib)]
+            to_pipe = [(os.POSIX_SPAWN_DUP2, write, 1)]
+            pids.append(os.posix_spawn(program, argv, {}, file_actions=to_pipe))
+        _await_bytes(read, len(pids))
+        yield pids
+    finally:
+        _kill(pids)
+        os.close(read)
+        os.close(write)
+
+
+def _await_bytes(descriptor: int, count: int) -> None:
+    while count > 0:
+        ready, _, _ = select.select([descriptor], [], [], START_SECONDS)
+        if not ready:
+            raise TimeoutError(f"{count} processes of the crowd did not start within {START_SECONDS} s")
+        count -= len(os.read(descriptor, count))
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        os.waitpid(pid, 0)
