@@ -1,5 +1,6 @@
 """The sampler's process: wire the daemon together and let it run. `psstopd run` becomes this one, see there."""
 
+import gc
 import logging
 import os
 import sys
@@ -94,6 +95,7 @@ def _run(options: Options, journal: Journal) -> int:
         observe=view.show if view else _ignore,
     )
     log.info("started: %s", _settings(options))
+    gc.freeze()  # what is here now stays: the collector need not walk it again and again
     try:
         Daemon(config, parts).run()
     finally:

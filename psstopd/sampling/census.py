@@ -117,4 +117,4 @@ class Census:
             exe = self._procfs.exe(pid)
         except (AccessDenied, Unparseable):
             exe = None
-        return program_name(comm, exe, self._procfs.cmdline(pid))
+        return program_name(comm, exe, lambda: self._procfs.cmdline(pid))

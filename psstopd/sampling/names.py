@@ -1,6 +1,7 @@
 """Turn what the kernel calls a process into the name that psstop records: full length, printable, forging nothing."""
 
 import os
+from collections.abc import Callable
 
 COMM_LENGTH = 15  # TASK_COMM_LEN less its NUL, include/linux/sched.h
 _LONGEST = 255  # NAME_MAX: argv[0] is the process' own word and can be megabytes long
@@ -8,19 +9,20 @@ _SCRIPT_ARGUMENTS = 4  # interpreter, its options and the script: all that a #! 
 UNNAMED = "(unnamed)"
 
 
-def program_name(comm: bytes, exe: bytes | None, cmdline: list[bytes]) -> bytes:
+def program_name(comm: bytes, exe: bytes | None, cmdline: Callable[[], list[bytes]]) -> bytes:
     """Give the full name of a program whose `comm` may have been cut at 15 bytes, proc_pid_comm(5).
 
     It is the base name of the executable, or of one of the first arguments (a script is behind its interpreter), of
-    which `comm` is a prefix; `comm` itself when there is none, because then the process named itself.
+    which `comm` is a prefix; `comm` itself when there is none, because then the process named itself. The arguments
+    are only read when the executable doesn't tell: that read waits for the process' memory lock.
     """
     if len(comm) < COMM_LENGTH:
         return comm
-    for candidate in (exe or b"", *cmdline[:_SCRIPT_ARGUMENTS]):
-        base = os.path.basename(candidate)
-        if base.startswith(comm):
-            return base[:_LONGEST]
-    return comm
+    from_exe = os.path.basename(exe or b"")
+    if from_exe.startswith(comm):
+        return from_exe
+    arguments = map(os.path.basename, cmdline()[:_SCRIPT_ARGUMENTS])
+    return next((base[:_LONGEST] for base in arguments if base.startswith(comm)), comm)
 
 
 def printable(name: bytes) -> str:

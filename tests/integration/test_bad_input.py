@@ -50,7 +50,7 @@ def file_system(directory: Path, kib: int) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        subprocess.run(["umount", directory], check=True)
+        subprocess.run(["umount", "--lazy", directory], check=True)
 
 
 def refusal(running: Daemon) -> tuple[int, str]:
