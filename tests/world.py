@@ -16,6 +16,7 @@ from psstopd.sampling.collector import Collector
 from psstopd.service.child import ShipperChild
 from psstopd.service.loop import Daemon, Parts
 from psstopd.service.notify import Notifier
+from psstopd.service.queue import Queue
 from psstopd.service.reload import ConfigLoad
 from psstopd.service.report import Report
 from psstopd.service.self_cost import SelfCost
@@ -102,12 +103,14 @@ def run(world: World, config: Config, load_config: Callable[[], ConfigLoad] | No
     """Run a daemon in `world` to its end."""
     with closing(FillingJournal(config.journal, world)) as journal:
         notifier = Notifier({**os.environ, "WATCHDOG_USEC": watchdog})
+        shipper = ShipperChild(config)
         parts = Parts(
             collector=Collector(config, procfs=Procfs(), newest_starts={}),
             journal=journal,
-            shipper=ShipperChild(config),
+            shipper=shipper,
             notifier=notifier,
             self_cost=SelfCost(Procfs()),
+            queue=Queue(journal, config.journal.path, shipper),
             clock=world,
             load_config=load_config or (lambda: ConfigLoad(None)),
             observe=world.reports.append,

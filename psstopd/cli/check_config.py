@@ -5,13 +5,14 @@ import argparse
 from psstopd.cli import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
+from psstopd.service.report import counted
 
 
 def main(options: argparse.Namespace) -> int:
     """Say that the config is valid or all that is wrong; with --connect, whether the server takes points."""
     config = load(options.config)
     sink = f"InfluxDB at {config.influxdb.url}" if config.influxdb else "the journal alone"
-    print(f"config ok: {len(config.watch)} rules, every {config.sampling.interval} s, to {sink}")
+    print(f"config ok: {counted(len(config.watch), 'rule')}, every {config.sampling.interval} s, to {sink}")
     if not options.connect:
         return exits.OK
     if config.influxdb is None:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from psstopd.cli.units import change, size
 from psstopd.model import Sample
-from psstopd.service.report import CURES, Report
+from psstopd.service.report import CURES, Report, counted
 
 _BIGGEST = 4
 _EXAMPLE = "SELECT * FROM samples ORDER BY time DESC LIMIT 10"
@@ -26,7 +26,7 @@ class LiveView:
 
     def show(self, report: Report) -> None:
         """Write the line of one tick, cut to the width of the terminal, and a new reason for unreadable ones once."""
-        self._terminal.write(cut(self._line(report), self._width()) + "\n")
+        self._terminal.write(self._line(report, self._width()) + "\n")
         for reason in report.unreadable:
             if reason not in self._reasons:
                 self._terminal.write(f"  unreadable ({reason}): {CURES[reason]}\n")
@@ -50,22 +50,30 @@ class LiveView:
         except OSError:
             return None
 
-    def _line(self, report: Report) -> str:
+    def _line(self, report: Report, width: int | None) -> str:
+        """Write what is always told, and as many of the biggest names as fit whole behind it."""
+        line, between = cut("  ".join(self._totals(report)), width), "  "
+        biggest = sorted(report.tick.samples, key=lambda sample: -sample.memory.pss if sample.memory else 0)
+        for name in (self._one(sample) for sample in biggest[:_BIGGEST] if sample.memory):
+            longer = f"{line}{between}{name}"
+            if cut(longer, width) != longer:
+                break
+            line, between = longer, ", "
+        return line
+
+    def _totals(self, report: Report) -> list[str]:
         samples = report.tick.samples
         total = sum(sample.memory.pss for sample in samples if sample.memory)
-        biggest = sorted(samples, key=lambda sample: -sample.memory.pss if sample.memory else 0)[:_BIGGEST]
         unreadable = sum(report.unreadable.values())
-        parts = [
+        return [
             time.strftime("%H:%M:%S", time.localtime(report.tick.time)),
-            f"{len(samples)} names",
-            f"{report.health.processes} processes",
+            counted(len(samples), "name"),
+            counted(report.health.processes, "process"),
             f"PSS {size(total)}",
             *([f"{unreadable} unreadable"] if unreadable else []),
             *([f"{report.health.pending_points} pending"] if report.health.pending_points is not None else []),
             *(["journal not writable"] if report.trouble else []),
-            ", ".join(self._one(sample) for sample in biggest if sample.memory),
         ]
-        return "  ".join(parts)
 
     def _one(self, sample: Sample) -> str:
         pss = sample.memory.pss if sample.memory else 0

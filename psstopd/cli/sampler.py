@@ -22,6 +22,7 @@ from psstopd.service import signals
 from psstopd.service.child import ShipperChild
 from psstopd.service.loop import Daemon, Parts
 from psstopd.service.notify import Notifier
+from psstopd.service.queue import Queue
 from psstopd.service.reload import ConfigLoad
 from psstopd.service.report import Report
 from psstopd.service.self_cost import SelfCost
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     journal = _open_journal(options.config)
     try:
         return _run(options, journal)
+    except JournalUnusable as unusable:  # damaged, and the new one can't be made
+        raise CommandError(f"journal: {unusable}", exits.CANNOT_CREATE) from unusable
     finally:
         journal.close()
 
@@ -90,6 +93,7 @@ def _run(options: Options, journal: Journal) -> int:
         shipper=shipper,
         notifier=notifier,
         self_cost=SelfCost(procfs),
+        queue=Queue(journal, config.journal.path, shipper),
         clock=signals.SystemClock(),
         load_config=lambda: ConfigLoad(options.config_path),
         observe=view.show if view else _ignore,

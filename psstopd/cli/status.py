@@ -16,6 +16,7 @@ from psstopd.journal.cursor import read_delivery
 from psstopd.journal.files import lock_holder
 from psstopd.journal.reader import JournalReader, StoredTick
 from psstopd.journal.schema import HEALTH_FIELDS, SAMPLE_FIELDS
+from psstopd.service.report import counted
 
 _OVERDUE_INTERVALS = 3
 
@@ -86,13 +87,14 @@ def _print(state: dict[str, Any]) -> None:
     now = time.time()
     running = f"running, pid {state['pid']}" if state["running"] else "not running: systemctl start psstop"
     print(f"psstopd    {running}")
-    print(f"watching   {state['names']} names by {state['rules']} rules, every {state['interval_s']} s")
+    watched = f"{counted(state['names'], 'name')} by {counted(state['rules'], 'rule')}"
+    print(f"watching   {watched}, every {state['interval_s']} s")
     print(f"journal    {state['journal']}")
     if state["last_tick"] is None:
         print("last tick  none yet")
         return
     print(
-        f"last tick  {duration(now - state['last_tick'])} ago: {state['processes']} processes,"
+        f"last tick  {duration(now - state['last_tick'])} ago: {counted(state['processes'], 'process')},"
         f" PSS {size(state['pss_bytes'])}, {state['unreadable']} unreadable, took {state['tick_us'] / 1000:.1f} ms,"
         f" {state['late_ticks_total']} late since start"
     )

@@ -83,13 +83,21 @@ def empty_wal(connection: sqlite3.Connection, path: str) -> bool:
 def connect_read_only(path: str) -> sqlite3.Connection:
     """Open an SQLite file of ours without the right to change it, whether or not its writer runs.
 
-    Raises sqlite3.OperationalError when the file is missing or may not be read. Without the writer's -wal there is
-    nothing to read but the file itself, and `immutable` spares SQLite the files that it could not create.
+    Raises sqlite3.OperationalError when the file is missing or may not be read.
     """
-    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    connection = sqlite3.connect(f"{file_uri(path)}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     connection.text_factory = _text
     return connection
+
+
+def read_only_uri(path: str) -> str:
+    """Name a file to SQLite so that it only reads.
+
+    Without the writer's -wal there is nothing to read but the file itself, and `immutable` spares SQLite the files that
+    it could not create or would leave behind.
+    """
+    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
+    return f"{file_uri(path)}?{mode}"
 
 
 def file_uri(path: str) -> str:

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 
-from psstopd.journal.files import file_uri
+from psstopd.journal.files import file_uri, read_only_uri
 from psstopd.journal.schema import SCHEMA, SCHEMA_VERSION
 
 CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -123,7 +123,7 @@ def _has_columns(connection: sqlite3.Connection, schema: str) -> bool:
 def _copy_all(connection: sqlite3.Connection, path: str, salvage: Salvage) -> None:
     """Copy every table, as far as it goes, and make the rows fit each other."""
     try:
-        connection.execute("ATTACH ? AS damaged", (f"{file_uri(path)}?mode=ro",))
+        connection.execute("ATTACH ? AS damaged", (read_only_uri(path),))
     except sqlite3.DatabaseError:  # not a database any more
         salvage.lost_ranges += 1
         return

@@ -162,20 +162,22 @@ class Journal:
 
     def _make_room(self, error: sqlite3.DatabaseError, tick: Tick) -> bool:
         """Remove the oldest rows if it is our own bound that leaves none for `tick`, else win some on the disk."""
-        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+        if not _is_full(error):
             return False
         make_room = partial(retention.make_room_for, count_points(tick))
         bounds = self._bounds(tick.time, self._delivered)
         return self._remove(make_room, bounds) or empty_wal(self._connection, self._config.path)
 
     def _remove(self, remove: Remove, bounds: retention.Bounds) -> bool:
-        """Let `remove` take some rows, and count what is lost by that; False when it took none."""
+        """Let `remove` take some rows, and count what is lost by that; False when there are none to take."""
         try:
             dropped = remove(self._connection, bounds)
         except sqlite3.DatabaseError as error:
             with suppress(sqlite3.DatabaseError):
                 self._connection.rollback()
             self._is_damaged |= recovery.is_corrupt(error)
+            if _is_full(error) and empty_wal(self._connection, self._config.path):
+                return True
             raise JournalFull(f"{self._config.path}: {error}") from error
         self._dropped += dropped or 0
         self._dropped_on_disk += dropped or 0
@@ -196,3 +198,7 @@ class Journal:
     def _bounds(self, now: int, delivered: int | None) -> retention.Bounds:
         config = self._config
         return retention.Bounds(now, config.raw_for, config.rollup_for, config.max_size, delivered)
+
+
+def _is_full(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from psstopd.config import Config
-from psstopd.journal.cursor import Delivery, read_delivery
 from psstopd.journal.errors import JournalFull
 from psstopd.journal.writer import Journal
 from psstopd.model import Health, Tick
@@ -29,6 +28,7 @@ from psstopd.sampling.collector import Collection, Collector
 from psstopd.service import signals
 from psstopd.service.child import ShipperChild
 from psstopd.service.notify import Notifier
+from psstopd.service.queue import Queue, QueueState
 from psstopd.service.reload import ConfigLoad, ConfigRefused
 from psstopd.service.report import Report
 from psstopd.service.self_cost import SelfCost
@@ -57,6 +57,7 @@ class Parts(NamedTuple):
     shipper: ShipperChild
     notifier: Notifier
     self_cost: SelfCost
+    queue: Queue
     clock: Clock
     load_config: Callable[[], ConfigLoad]
     observe: Callable[[Report], None]
@@ -103,11 +104,12 @@ class Daemon:
         """Sample, journal and report one tick for the grid point `due`."""
         began = time.perf_counter()
         collection = self._parts.collector.collect()
-        delivery = read_delivery(self._config.journal.path) if self._parts.shipper.delivers else None
-        health = self._health(collection, delivery, due=due, tick_us=int((time.perf_counter() - began) * 1e6))
+        tick_us = int((time.perf_counter() - began) * 1e6)
+        queue = self._parts.queue.look()
+        health = self._health(collection, queue, due=due, tick_us=tick_us)
         tick = Tick(due, collection.samples, health)
-        self._journal(tick, self._delivered(delivery))
-        report = Report(tick, collection.unreadable, self._trouble, delivery)
+        self._journal(tick, queue.delivered)
+        report = Report(tick, collection.unreadable, self._trouble, queue.delivery)
         self._status = report.words()
         if not self._ready and self._trouble is None:
             self._become_ready()
@@ -125,7 +127,7 @@ class Daemon:
         clock, notifier, shipper = self._parts.clock, self._parts.notifier, self._parts.shipper
         longest = min(_LONGEST_SLEEP_SECONDS, (notifier.watchdog_seconds or 60.0) / 2)
         while True:
-            notifier.alive(self._status)
+            notifier.alive(self._status, ready=self._ready)
             shipper.poll()
             self._finish_reload()
             if self._stopping or shipper.closed:
@@ -205,26 +207,17 @@ class Daemon:
             log.warning("journal takes ticks again: dropped_total=%d", journal.dropped_total)
         self._trouble = trouble
 
-    def _delivered(self, delivery: Delivery | None) -> int | None:
-        """Give the last delivered tick of this journal: None without a server, 0 when nothing has been delivered."""
-        if not self._parts.shipper.delivers:
-            return None
-        return delivery.cursor if delivery is not None and delivery.journal_id == self._parts.journal.id else 0
-
-    def _health(self, collection: Collection, delivery: Delivery | None, *, due: int, tick_us: int) -> Health:
-        journal, shipper = self._parts.journal, self._parts.shipper
-        delivered = self._delivered(delivery)
-        points, oldest = (None, None) if delivered is None else journal.pending(delivered)
-        age = None if points is None else max(0, due - (oldest if oldest is not None else due))
+    def _health(self, collection: Collection, queue: QueueState, *, due: int, tick_us: int) -> Health:
+        self_cost, shipper_pid = self._parts.self_cost, self._parts.shipper.pid
         return Health(
             processes=sum(sample.processes for sample in collection.samples),
             tick_us=tick_us,
             late_ticks_total=self._late_ticks,
-            pending_points=points,
-            pending_age_s=age,
-            dropped_total=journal.dropped_total,
-            quarantined_total=None if delivered is None else (delivery.quarantined_total if delivery else 0),
-            send_errors_total=None if delivered is None else (delivery.errors_total if delivery else 0),
-            self_pss_bytes=self._parts.self_cost.pss_bytes(shipper.pid),
-            self_cpu_us_total=self._parts.self_cost.cpu_us_total(shipper.pid),
+            pending_points=queue.points,
+            pending_age_s=queue.age(due),
+            dropped_total=self._parts.journal.dropped_total,
+            quarantined_total=queue.quarantined_total,
+            send_errors_total=queue.errors_total,
+            self_pss_bytes=self_cost.pss_bytes(shipper_pid),
+            self_cpu_us_total=self_cost.cpu_us_total(shipper_pid),
         )

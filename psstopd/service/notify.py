@@ -9,6 +9,7 @@ import sdnotify
 log = logging.getLogger("psstopd")
 
 _LONGEST_STATUS = 1000
+_MORE_TIME_US = 120_000_000  # the loop comes by at least every 30 s
 
 
 class Notifier:
@@ -33,9 +34,13 @@ class Notifier:
         """Say that the first tick is in the journal, or that a reload is over."""
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
-    def alive(self, status: str) -> None:
-        """Feed the watchdog and say in words how things are."""
-        self._send(f"WATCHDOG=1\nSTATUS={_one_line(status)}")
+    def alive(self, status: str, *, ready: bool) -> None:
+        """Feed the watchdog and say in words how things are; while not `ready`, ask for more time to become it.
+
+        A daemon that waits for room on the disk holds ticks in memory, and systemd's start timeout would end it.
+        """
+        more_time = "" if ready else f"EXTEND_TIMEOUT_USEC={_MORE_TIME_US}\n"
+        self._send(f"{more_time}WATCHDOG=1\nSTATUS={_one_line(status)}")
 
     def reloading(self) -> None:
         """Say that the config is being read again."""

@@ -13,6 +13,11 @@ CURES = {
 }
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun: 1 name, 2 names."""
+    return f"{count} {noun}{'' if count == 1 else 's' if noun[-1] != 's' else 'es'}"
+
+
 class Report(NamedTuple):
     """One tick and how things stood after it. `trouble` is what keeps the journal from taking ticks."""
 
@@ -29,11 +34,11 @@ class Report(NamedTuple):
     def words(self) -> str:
         """Say in one line what is watched, pending and wrong."""
         parts = [
-            f"watching {len(self.tick.samples)} names, {self.health.processes} processes",
+            f"watching {counted(len(self.tick.samples), 'name')}, {counted(self.health.processes, 'process')}",
             f"last tick {time.strftime('%H:%M:%S', time.localtime(self.tick.time))}",
         ]
         if self.health.pending_points is not None:
-            parts.append(f"{self.health.pending_points} points pending")
+            parts.append(f"{counted(self.health.pending_points, 'point')} pending")
         parts += [f"{count} unreadable ({reason})" for reason, count in self.unreadable.items()]
         if self.delivery is not None and self.delivery.error is not None:
             parts.append(f"not delivering: {self.delivery.error}")

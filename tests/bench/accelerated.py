@@ -20,6 +20,7 @@ from psstopd.service import signals
 from psstopd.service.child import ShipperChild
 from psstopd.service.loop import Daemon, Parts
 from psstopd.service.notify import Notifier
+from psstopd.service.queue import Queue
 from psstopd.service.reload import ConfigLoad
 from psstopd.service.self_cost import SelfCost
 
@@ -83,6 +84,7 @@ def _run(config: Config, journal: Journal) -> None:
         shipper=shipper,
         notifier=Notifier(os.environ),
         self_cost=SelfCost(procfs),
+        queue=Queue(journal, config.journal.path, shipper),
         clock=director,
         load_config=lambda: ConfigLoad(None),
         observe=lambda _report: director.count(shipper),

@@ -17,7 +17,7 @@ from tests.terminal import terminal
 from tests.waiting import wait_for
 
 PSSTOPD = (sys.executable, "-m", "psstopd.cli.daemon")
-TICK = " processes  PSS "
+TICK = "  PSS "
 UNPRIVILEGED = ("setpriv", "--bounding-set=-sys_ptrace,-perfmon,-sys_admin", *PSSTOPD)
 
 
@@ -27,14 +27,16 @@ def foreground(running: Daemon) -> tuple[str, ...]:
 
 
 def test_a_line_for_each_tick_within_the_width(tmp_path: Path) -> None:
-    """Names, processes and the largest programs are on one line that never wraps, a second a line."""
+    """Names, processes and as many of the largest programs as fit are on one line, a second a line."""
     with daemon(tmp_path) as running, named_programs(*(b"program-%d" % number for number in range(8))) as rules:
         running.configure(names=[], watch=rules)
-        with terminal(*foreground(running), columns=60) as shown:
+        with terminal(*foreground(running), columns=80) as shown:
             lines = shown.await_lines(TICK, 3)
 
-    assert {len(line) for line in lines} == {60}
-    assert all(re.match(r"\d\d:\d\d:\d\d  8 names  8 processes  PSS [0-9.]+ [KM]iB  program-", line) for line in lines)
+    assert all(len(line) <= 80 for line in lines), lines
+    assert all(
+        re.match(r"\d\d:\d\d:\d\d  8 names  8 processes  PSS [0-9.]+ [KM]iB  program-.*[B)]$", line) for line in lines
+    )
 
 
 def test_changes_are_shown(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_an_unreadable_process_is_explained_once(tmp_path: Path) -> None:
     with daemon(tmp_path) as running, subprocess.Popen(theirs, user="nobody", stdin=subprocess.PIPE):
         running.configure(names=[name])
         with terminal(*UNPRIVILEGED, *foreground(running)[3:], columns=200) as shown:
-            shown.await_lines("  1 unreadable  ", 3)
+            shown.await_lines("  1 unreadable", 3)
             explained = shown.await_lines("  unreadable (denied): not permitted: run as root, or with CAP_PERFMON", 1)
 
     assert len(explained) == 1

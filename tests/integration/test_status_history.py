@@ -39,9 +39,9 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
         assert text.returncode == 0
         assert re.fullmatch(
             rf"psstopd    running, pid {running.pid}\n"
-            r"watching   1 names by 1 rules, every 1 s\n"
+            r"watching   1 name by 1 rule, every 1 s\n"
             rf"journal    {running.journal}\n"
-            r"last tick  [01] s ago: \d+ processes, PSS [\d.]+ MiB, 0 unreadable, took [\d.]+ ms, 0 late since start\n"
+            r"last tick  [01] s ago: \d+ process\w*, PSS [\d.]+ MiB, 0 unreadable, took [\d.]+ ms, 0 late since start\n"
             r"server     http://127.0.0.1:1\n"
             r"delivered  never; \d+ points pending, 0 dropped\n"
             r"(error      for \d+ s: ConnectionRefusedError: connection refused\n)?"

@@ -129,10 +129,11 @@ def test_a_tick_that_contradicts_itself_blocks_no_other(
     journal: Journal, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two samples of one name are a mistake of ours: the tick is dropped, counted and logged, the next is written."""
-    journal.append(tick(0, sample("nginx"), sample("nginx")), delivered=None)
-    journal.append(tick(1), delivered=None)
+    journal.append(tick(0, sample("nginx", starts=5), sample("nginx", starts=5)), delivered=None)
+    journal.append(tick(1, sample("nginx", starts=1)), delivered=None)
 
     assert [stored.time for stored in batch(path)] == [BEGIN + INTERVAL]
+    assert select(path, "SELECT name, starts_total FROM samples") == [("nginx", 1)]
     assert (journal.held_points, journal.dropped_total) == (0, 3)
     assert "a tick was dropped" in caplog.text
 
@@ -165,6 +166,21 @@ def test_last_two_and_history(journal: Journal, path: str) -> None:
     assert before is not None
     assert (last.id, before.id, names) == (3, 2, ["nginx"])
     assert history == [(BEGIN, 1000), (BEGIN + INTERVAL, 1001)]
+
+
+def test_a_name_that_is_no_text_spoils_no_other(path: str) -> None:
+    """Bytes that a bad disk made of a name are shown as what they are; everything else reads on."""
+    with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
+        journal.append(tick(0, sample("nginx"), sample("postgres")), delivered=None)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE name SET name = CAST(x'ff67' AS TEXT) WHERE name = 'nginx'")
+        database.commit()
+
+    with closing(JournalReader(path)) as reader:
+        names = reader.names()
+
+    assert names == ["postgres", r"\xffg"]
+    assert [name for name, _ in batch(path)[0].samples] == [r"\xffg", "postgres"]
 
 
 @pytest.mark.parametrize("ticks", [0, 1])

@@ -151,6 +151,23 @@ def test_a_full_disk_at_the_own_bound(disk: Path) -> None:
         assert journal.held_points == 0
 
 
+def test_a_little_room_is_enough_for_a_file_at_its_bound(disk: Path) -> None:
+    """Where nothing is left to grow into, the -wal is emptied into pages that the file has already."""
+    config = journal_config(disk / "journal.db", max_size=2**20)
+    (disk / "other").unlink()
+    with closing(Journal(config, boot_id=BOOT)) as journal:
+        for number in range(500):
+            journal.append(wide_tick(number, NAMES), delivered=None)
+    with closing(Journal(config, boot_id=BOOT)) as journal:
+        (disk / "other").write_bytes(bytes(DISK_SIZE - 2 * 2**20))
+        for number in range(500, 800):
+            journal.append(wide_tick(number, NAMES), delivered=None)
+            journal.trim(BEGIN, delivered=None, seconds=0.0)
+
+        assert (journal.held_points, journal.dropped_total) == (0, 0)
+    assert times(disk)[-1] == grid(range(800))[-1]
+
+
 def test_a_journal_can_be_closed_and_opened_on_a_full_disk(disk: Path) -> None:
     """What was on the disk stays, and the journal begins again where the disk let it end."""
     journal = Journal(journal_config(disk / "journal.db"), boot_id=BOOT)

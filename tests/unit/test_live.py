@@ -72,7 +72,7 @@ def test_what_is_wrong_is_in_the_line() -> None:
     """Unreadable processes, pending points and a journal that takes nothing are said before the names."""
     (line, reason) = shown(report(sample("a", None), pending=7, trouble="full", denied=2))
 
-    assert line == "00:00:00  1 names  12 processes  PSS 0 B  2 unreadable  7 pending  journal not writable  "
+    assert line == "00:00:00  1 name  12 processes  PSS 0 B  2 unreadable  7 pending  journal not writable"
     assert (
         reason
         == "  unreadable (denied): not permitted: run as root, or with CAP_PERFMON (Linux 6.15) or CAP_SYS_PTRACE"

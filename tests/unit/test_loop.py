@@ -38,7 +38,7 @@ def test_ready_follows_the_first_tick(tmp_path: Path) -> None:
         run(around, config(tmp_path))
 
     states = [message.split(b"\n")[0] for _, message in around.heard]
-    assert states[:2] == [b"WATCHDOG=1", b"READY=1"]
+    assert states[:2] == [b"EXTEND_TIMEOUT_USEC=120000000", b"READY=1"]
     assert states[-1] == b"STOPPING=1"
     assert around.told(b"READY=1") == [1003]
 

@@ -17,7 +17,7 @@ def test_each_message_arrives(address: str, tmp_path: Path) -> None:
     with notify_socket(address.format(tmp_path)) as systemd:
         notifier = Notifier(os.environ)
         notifier.ready("good")
-        notifier.alive("well")
+        notifier.alive("well", ready=True)
         notifier.reloading()
         notifier.stopping()
         notifier.close()
@@ -46,12 +46,22 @@ def test_a_status_is_one_line_of_ascii_that_fits(hostile: str, tmp_path: Path) -
     """Whatever a server or a path puts into the status, it stays a status, and WATCHDOG=1 gets through with it."""
     with notify_socket(f"{tmp_path}/notify") as systemd:
         notifier = Notifier(os.environ)
-        notifier.alive(hostile)
+        notifier.alive(hostile, ready=True)
         notifier.close()
         (message,) = systemd.received()
 
     assert re.fullmatch(rb"WATCHDOG=1\nSTATUS=[ -~]+", message)
     assert len(message) < 4096  # NOTIFY_BUFFER_MAX, src/core/manager.c: systemd drops what is longer
+
+
+def test_before_it_is_ready_the_daemon_asks_for_more_time(tmp_path: Path) -> None:
+    """A first tick that finds no room on the disk is no reason for systemd to end who holds it in memory."""
+    with notify_socket(f"{tmp_path}/notify") as systemd:
+        notifier = Notifier(os.environ)
+        notifier.alive("waiting", ready=False)
+        notifier.close()
+
+        assert systemd.received() == [b"EXTEND_TIMEOUT_USEC=120000000\nWATCHDOG=1\nSTATUS=waiting"]
 
 
 def test_without_systemd_nothing_is_said() -> None:
@@ -75,8 +85,8 @@ def test_a_cut_line_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixt
     with notify_socket(f"{tmp_path}/notify") as systemd, caplog.at_level(logging.WARNING):
         notifier = Notifier(os.environ)
         systemd.close()
-        notifier.alive("well")
-        notifier.alive("well")
+        notifier.alive("well", ready=True)
+        notifier.alive("well", ready=True)
         notifier.close()
 
     (message,) = caplog.messages

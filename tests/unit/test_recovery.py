@@ -16,7 +16,7 @@ from psstopd.journal.errors import JournalFull
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
 from tests.damage import PAGE, damage, leaves, zero_pages
-from tests.samples import BOOT, journal_config, rounds, sample, tick, wide_tick
+from tests.samples import BOOT, journal_config, process, rounds, sample, tick, wide_tick
 
 TICKS, NAMES, DELIVERED = 300, 12, 280
 Row = tuple[int | str | None, ...]
@@ -75,7 +75,8 @@ def readable(home: Path) -> dict[int, tuple[Row, list[Row]]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(rounds(40)))
+# Besides the usual ones those that have found something: rows that a scan does not meet, and a tick page lost.
+@pytest.mark.parametrize("seed", sorted({*range(rounds(40)), 45, 46, 595}))
 def test_any_damage(crashed: Path, truth: dict[int, tuple[Row, list[Row]]], tmp_path: Path, seed: int) -> None:
     """The journal opens, keeps every true tick that a plain reader could still get, and delivers what comes then."""
     home, copy = tmp_path / "home", tmp_path / "copy"
@@ -158,6 +159,35 @@ def test_identity_and_counts_are_carried_over(tmp_path: Path) -> None:
         assert (after, journal.dropped_total, newest) == (before, 17, 1001)
 
 
+def test_a_garbled_schema(tmp_path: Path) -> None:
+    """Where SQLite can't tell what is in the file any more, the daemon begins with an empty journal."""
+    path = tmp_path / "journal.db"
+    write(path, range(10)).close()
+    garbled = path.read_bytes().replace(b"CREATE TABLE sample", b"CREATE TABBY sample")
+    path.write_bytes(garbled)
+
+    with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
+        journal.append(tick(11), delivered=0)
+
+    assert sorted(readable(tmp_path)) == [1]
+    assert [kept.read_bytes() for kept in tmp_path.glob("journal.db.corrupt-*")] == [garbled]
+
+
+@pytest.mark.parametrize("lost", ["PRAGMA user_version = 0", "DROP VIEW samples", "DROP TABLE process_sample"])
+def test_a_part_of_the_schema_is_lost(tmp_path: Path, lost: str) -> None:
+    """What SQLite calls sound but is no journal of ours any more is mended like other damage."""
+    path = tmp_path / "journal.db"
+    write(path, range(10)).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(lost)
+
+    with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
+        journal.append(tick(11, sample("nginx", top=(process(0),))), delivered=0)
+
+    assert sorted(readable(tmp_path)) == list(range(1, 12))
+    assert len(list(tmp_path.glob("journal.db.corrupt-*"))) == 1
+
+
 def test_no_damaged_file_takes_the_place_of_another(tmp_path: Path) -> None:
     """Damage twice in a second leaves two files beside the journal."""
     for content in (b"first" * 1000, b"second" * 1000):
@@ -192,12 +222,12 @@ def test_a_repair_that_was_cut_off_is_done_again(crashed: Path, tmp_path: Path, 
     assert not list(home.glob("*.salvage*"))
 
 
-@pytest.mark.parametrize("victim", ["tick", "sample", "rollup", "name"])
+@pytest.mark.parametrize("victim", ["tick", "sample", "rollup", "name", "tick sqlite_sequence"])
 def test_damage_under_an_open_writer(tmp_path: Path, victim: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever meets the damage first, every tick is written, once; the journal's identity and ids go on."""
     path = tmp_path / "journal.db"
     write(path, range(TICKS)).close()
-    pages = leaves(path, victim)
+    pages = [page for table in victim.split() for page in leaves(path, table)]
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
         journal_id = journal.id
         zero_pages(path, pages)
