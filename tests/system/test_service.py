@@ -36,7 +36,7 @@ def test_status_says_what_is_watched_pending_and_wrong(service: Service) -> None
 
     words = wait_for(lambda: _matching(r".*not delivering.*", service.shown("StatusText")), 10, "a failed delivery")
 
-    assert "watching 1 names, 1 processes" in words
+    assert "watching 1 name, 1 process" in words
     assert re.search(r"[1-9]\d* points pending", words)
     assert "ConnectionRefused" in words
 
