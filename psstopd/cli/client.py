@@ -2,11 +2,9 @@
 
 import argparse
 import sys
-from importlib import import_module
 
 from psstopd import __version__
-from psstopd.cli import exits
-from psstopd.cli.entry import guarded
+from psstopd.cli.entry import dispatch
 
 _EPILOG = """examples:
   psstop history                     the names in the journal
@@ -20,16 +18,11 @@ read, 78 the config is not valid
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and give its exit code."""
-    command = parser()
-    options = command.parse_args(arguments)
-    if options.module is None:
-        command.print_help(sys.stderr)
-        return exits.USAGE
-    return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
+    return dispatch(parser(), arguments)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line; `module` names the file in this package that carries a subcommand out."""
+    """Describe the command line; `module` names the file here that carries a subcommand out."""
     command = argparse.ArgumentParser(
         prog="psstop",
         description="Which programs really use the memory of this server.",
@@ -37,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--version", action="version", version=f"psstop {__version__}")
-    command.set_defaults(module=None)
     subcommands = command.add_subparsers(metavar="COMMAND")
     history = subcommands.add_parser("history", help="what the daemon has recorded of one name")
     history.add_argument("name", nargs="?", help="a watched name; without it, all names")

@@ -2,11 +2,9 @@
 
 import argparse
 import sys
-from importlib import import_module
 
 from psstopd import __version__
-from psstopd.cli import exits
-from psstopd.cli.entry import guarded
+from psstopd.cli.entry import dispatch
 
 _EPILOG = """examples:
   psstopd run                                  the daemon, as the service runs it
@@ -23,16 +21,11 @@ journal, 78 the config is not valid
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and give its exit code."""
-    command = parser()
-    options = command.parse_args(arguments)
-    if options.module is None:
-        command.print_help(sys.stderr)
-        return exits.USAGE
-    return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
+    return dispatch(parser(), arguments)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line; `module` names the file in this package that carries a subcommand out."""
+    """Describe the command line; `module` names the file here that carries a subcommand out."""
     command = argparse.ArgumentParser(
         prog="psstopd",
         description="Record the PSS and SwapPss of the watched programs, and send them to InfluxDB.",
@@ -40,7 +33,6 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--version", action="version", version=f"psstopd {__version__}")
-    command.set_defaults(module=None)
     subcommands = command.add_subparsers(metavar="COMMAND")
 
     run = subcommands.add_parser("run", help="sample, journal and deliver until told to stop")

@@ -3,9 +3,14 @@
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 from psstopd.cli import exits
+
+if TYPE_CHECKING:
+    import argparse  # which the sampler does without
 
 
 class CommandError(Exception):
@@ -14,6 +19,16 @@ class CommandError(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+def dispatch(command: "argparse.ArgumentParser", arguments: list[str] | None) -> int:
+    """Carry out the subcommand that the arguments name, by `main(options)` of its module; show the help without one."""
+    command.set_defaults(module=None)
+    options = command.parse_args(arguments)
+    if options.module is None:
+        command.print_help(sys.stderr)
+        return exits.USAGE
+    return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
 
 
 def guarded(command: Callable[[], int]) -> int:
