@@ -1,6 +1,6 @@
 """Stand-ins for the two ends of the shipper: a server and the memory of how far delivery has come."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from psstopd.delivery.sink import ACCEPTED, Answer
 from psstopd.journal.reader import JournalReader
@@ -24,6 +24,20 @@ class FakeSink:
         """Close nothing."""
 
 
+class PickyServer(FakeSink):
+    """Refuses every request with a line that holds `poison`, as InfluxDB 2 does, and takes all others."""
+
+    def __init__(self, poison: str | None) -> None:
+        super().__init__()
+        self.poison = poison
+
+    def send(self, lines: Iterable[str]) -> Answer:
+        """Take all of the lines or none."""
+        self.sent.append(list(lines))
+        refused = self.poison is not None and any(self.poison in line for line in self.sent[-1])
+        return Answer(400, body="bad line") if refused else ACCEPTED
+
+
 class FakeProgress:
     """A cursor in memory for one journal after another; keeps every call."""
 
@@ -32,6 +46,9 @@ class FakeProgress:
         self.cursor = 0
         self.advances: list[tuple[int, int]] = []  # tick id, points
         self.errors: list[str] = []
+        self.quarantine: dict[int, tuple[str, str]] = {}  # line and answer by id
+        self.retries: set[int] = set()
+        self.failing_since: int | None = None
 
     def position(self, journal: JournalReader) -> int:
         """Give the last accepted tick; 0 in a journal that is new to it."""
@@ -47,6 +64,27 @@ class FakeProgress:
     def fail(self, error: str, *, now: int) -> None:  # noqa: ARG002 - as Progress has it
         """Note the error."""
         self.errors.append(error)
+
+    def rewind(self, tick_id: int) -> None:
+        """Go back."""
+        self.cursor = min(self.cursor, tick_id)
+        self.failing_since = None
+
+    def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:  # noqa: ARG002 - as Progress has it
+        """Keep the lines."""
+        for line, answer in refused:
+            self.quarantine[len(self.quarantine) + 1] = line, answer
+
+    def to_retry(self) -> list[tuple[int, str]]:
+        """Give what the test wants sent again."""
+        return [(line_id, self.quarantine[line_id][0]) for line_id in sorted(self.retries)]
+
+    def settle_retry(self, line_id: int, answer: str | None) -> None:
+        """Forget the line, or keep it with its new answer."""
+        self.retries.discard(line_id)
+        line, _ = self.quarantine.pop(line_id)
+        if answer is not None:
+            self.quarantine[line_id] = line, answer
 
 
 class FakeSleep:

@@ -12,6 +12,7 @@ _EPILOG = """examples:
   psstopd run --stdout                         line protocol on standard output (Telegraf's inputs.execd)
   psstopd check-config --connect               is the config right, and does the server take points?
   psstopd status                               what is watched, pending and wrong
+  psstopd quarantine list                      lines that the server refused, and why
 
 exit codes: 0 fine, 2 wrong usage, 3 not running (status), 69 the server would not take points (check-config --connect),
 70 a defect in psstop, 73 the journal can't be opened, 74 standard output was closed, 75 another psstopd has this
@@ -47,7 +48,12 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="the same as JSON, sizes in bytes, times in Unix seconds")
     status.set_defaults(module="status")
 
-    for subcommand in (run, check, status):
+    quarantine = subcommands.add_parser("quarantine", help="lines that the server refused: look, send again, give up")
+    quarantine.add_argument("action", choices=("list", "export", "retry", "drop"), help="export writes line protocol")
+    quarantine.add_argument("ids", metavar="ID", nargs="*", type=int, help="as listed; without any, all of them")
+    quarantine.set_defaults(module="quarantine")
+
+    for subcommand in (run, check, status, quarantine):
         subcommand.add_argument("--config", metavar="FILE", help="default: /etc/psstop/psstop.toml")
     return command
 

@@ -6,18 +6,24 @@ import random
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 from psstopd.delivery.backoff import next_delay
+from psstopd.delivery.batch import Batch
+from psstopd.delivery.isolation import Delivered, deliver
 from psstopd.delivery.lineprotocol import Encoder
-from psstopd.delivery.sink import Answer, Sink, accepted
+from psstopd.delivery.sink import ACCEPTED, Answer, Sink, accepted
+from psstopd.delivery.verdict import Verdict, is_reset, judge
 from psstopd.journal.reader import JournalReader
 
 log = logging.getLogger("psstopd.shipper")
 
+# Sent again after every outage: VictoriaMetrics says 204 up to 13 s before what it has is safe from its own crash, and
+# sending a point twice changes nothing.
+RESEND_WINDOW_SECONDS = 300
 LAST_SEND_SECONDS = 1.2  # of the 1.5 that the daemon gives its shipper to end
 _SHORTEST_SECONDS = 0.001  # 0 would disarm the timer
 
@@ -33,6 +39,22 @@ class Progress(Protocol):
 
     def fail(self, error: str, *, now: int) -> None:
         """Note why a batch was not accepted."""
+
+    @property
+    def failing_since(self) -> int | None:
+        """When the tries that are not accepted began, in Unix seconds; None while they are."""
+
+    def rewind(self, tick_id: int) -> None:
+        """Go back so that everything behind `tick_id` is sent once more."""
+
+    def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:
+        """Keep lines that the server refuses, each with its answer."""
+
+    def to_retry(self) -> list[tuple[int, str]]:
+        """Give id and line of what was set aside and is to be sent again."""
+
+    def settle_retry(self, line_id: int, answer: str | None) -> None:
+        """Forget a line that was accepted at last, None, or keep it with the new answer."""
 
 
 class FromNow:
@@ -53,6 +75,24 @@ class FromNow:
 
     def fail(self, error: str, *, now: int) -> None:
         """Keep nothing: the log has it."""
+
+    @property
+    def failing_since(self) -> int | None:
+        """Remember no failure: a stream that was written to has what was written."""
+        return None
+
+    def rewind(self, tick_id: int) -> None:
+        """Stay: a line is written once."""
+
+    def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:
+        """Keep nothing: a stream refuses no line."""
+
+    def to_retry(self) -> list[tuple[int, str]]:
+        """Have nothing to send again."""
+        return []
+
+    def settle_retry(self, line_id: int, answer: str | None) -> None:
+        """Keep nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +116,9 @@ class Shipper:
         self._failures = 0
         self._error: str | None = None
         self._failing_since = 0.0
+        self._refusal: str | None = None  # what the server said of the line that was set aside last
+        self._resets = 0  # in a row on the batch at the head of the queue
+        self._batch_size = pace.batch_size  # until the server finds that too large
 
     def run(self, stop: Callable[[float], bool], *, phase: float) -> None:
         """Flush at `phase` of every flush interval, later after failures, until `stop(seconds to sleep)` says so.
@@ -103,6 +146,7 @@ class Shipper:
         answer = None
         try:
             with closing(JournalReader(self._journal_path)) as journal:
+                self._retry_quarantined(until)
                 while not (stop() or _is_over(until)) and (self._failures == 0 or answer is None):
                     sent = self._send_batch(journal, until)
                     if sent is None:
@@ -114,25 +158,51 @@ class Shipper:
 
     def _send_batch(self, journal: JournalReader, until: float | None) -> Answer | None:
         """Send one batch and note what came of it; None when there was nothing to send."""
-        ticks = journal.batch(self._progress.position(journal), self._pace.batch_size)
+        ticks = journal.batch(self._progress.position(journal), self._batch_size)
         if not ticks:
             return None
-        lines = (line for tick in ticks for line in self._encoder.lines(tick))
-        answer = self._send(
-            lines, self._pace.deadline if until is None else max(_SHORTEST_SECONDS, until - time.monotonic())
-        )
-        if accepted(answer):
-            self._progress.advance(ticks[-1].id, points=sum(tick.points for tick in ticks), now=int(time.time()))
-            self._note_success()
-        else:
-            self._note_failure(describe(answer))
-        return answer
+        lines = Batch(self._encoder, ticks)
+        delivered = deliver(lines, lambda part: self._send(part, until), resets=self._resets)
+        if delivered.stopped is not None:
+            self._resets = self._resets + 1 if is_reset(delivered.stopped) else 0
+            self._note_failure(describe(delivered.stopped))
+            return delivered.stopped
+        self._resets = 0
+        self._batch_size = min(self._batch_size, delivered.largest or self._batch_size)
+        self._set_aside(delivered)
+        failing_since = self._progress.failing_since
+        self._progress.advance(ticks[-1].id, points=len(lines) - len(delivered.refused), now=int(time.time()))
+        if failing_since is not None:
+            self._progress.rewind(journal.last_before(failing_since - RESEND_WINDOW_SECONDS))
+        self._note_success()
+        return ACCEPTED
 
-    def _send(self, lines: Iterable[str], deadline: float) -> Answer:
+    def _set_aside(self, delivered: Delivered) -> None:
+        """Keep what the server refused before the cursor moves over it; log it when the reason is new."""
+        if not delivered.refused:
+            return
+        refused = [(line, describe(answer)) for line, answer in delivered.refused]
+        self._progress.set_aside(refused, now=int(time.time()))
+        if refused[0][1] != self._refusal:
+            log.warning(
+                "set aside, see psstopd quarantine list: lines=%d refused_with: %s", len(refused), refused[0][1]
+            )
+        self._refusal = refused[0][1]
+
+    def _retry_quarantined(self, until: float | None) -> None:
+        """Send what an operator wants sent again, line by line, as long as the server answers."""
+        for line_id, line in self._progress.to_retry():
+            answer = self._send([line], until)
+            if judge(answer) in (Verdict.KEEP, Verdict.ASK):
+                return
+            self._progress.settle_retry(line_id, None if accepted(answer) else describe(answer))
+
+    def _send(self, lines: Sequence[str], until: float | None) -> Answer:
         """Send under one deadline for all of it: SIGALRM's default action ends this process, and nothing moved.
 
         Timeouts of sockets start anew with every byte of a server that drips; the daemon starts another shipper.
         """
+        deadline = self._pace.deadline if until is None else max(_SHORTEST_SECONDS, until - time.monotonic())
         signal.setitimer(signal.ITIMER_REAL, deadline)
         try:
             return self._sink.send(lines)

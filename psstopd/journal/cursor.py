@@ -6,6 +6,7 @@ the journal again, which changes nothing on the server; it never loses a point.
 
 import logging
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -26,6 +27,13 @@ CREATE TABLE IF NOT EXISTS delivery (
     error TEXT, -- what stands in the way now
     error_since INTEGER,
     quarantined_total INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    line TEXT NOT NULL, -- line protocol
+    answer TEXT NOT NULL, -- what the server said of it
+    set_aside_at INTEGER NOT NULL, -- Unix seconds
+    retry INTEGER NOT NULL DEFAULT 0 -- 1: the operator wants it sent again
 );
 """
 
@@ -69,6 +77,7 @@ class Cursor:
         self._connection = _open(self._path)
         self._delivery = _read(self._connection) or Delivery("", 0, None, 0, 0, None, None, 0)
         self._unsaved: str | None = None
+        self._failing_since = self._delivery.error_since
 
     def close(self) -> None:
         """Close the file."""
@@ -87,8 +96,43 @@ class Cursor:
         accepted = self._delivery._replace(cursor=tick_id, delivered_at=now, delivered_total=total)
         self._set(accepted._replace(error=None, error_since=None))
 
+    def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:
+        """Keep refused lines, each with its answer. Raises sqlite3.DatabaseError when the disk doesn't take them."""
+        rows = [(line, answer, now) for line, answer in refused]
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany("INSERT INTO quarantine (line, answer, set_aside_at) VALUES (?, ?, ?)", rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.DatabaseError:
+            self._connection.rollback()
+            raise
+        total = self._delivery.quarantined_total + len(rows)
+        self._set(self._delivery._replace(quarantined_total=total))
+
+    def to_retry(self) -> list[tuple[int, str]]:
+        """Give id and line of what the operator wants sent again."""
+        return self._connection.execute("SELECT id, line FROM quarantine WHERE retry = 1 ORDER BY id").fetchall()
+
+    def settle_retry(self, line_id: int, answer: str | None) -> None:
+        """Forget a line that was accepted at last, or keep it with the new answer."""
+        if answer is None:
+            self._connection.execute("DELETE FROM quarantine WHERE id = ?", (line_id,))
+        else:
+            self._connection.execute("UPDATE quarantine SET retry = 0, answer = ? WHERE id = ?", (answer, line_id))
+
+    @property
+    def failing_since(self) -> int | None:
+        """When the tries that are not accepted began, None while they are; it survives a restart of the shipper."""
+        return self._failing_since if self._delivery.error is not None else None
+
+    def rewind(self, tick_id: int) -> None:
+        """Go back so that everything behind `tick_id` is sent once more; never forward."""
+        self._set(self._delivery._replace(cursor=min(tick_id, self._delivery.cursor)))
+
     def fail(self, error: str, *, now: int) -> None:
         """Note that a try was not accepted, and why."""
+        if self._delivery.error is None:
+            self._failing_since = now
         since = self._delivery.error_since if error == self._delivery.error else now
         errors_total = self._delivery.errors_total + 1
         self._set(self._delivery._replace(errors_total=errors_total, error=error, error_since=since))

@@ -96,6 +96,11 @@ class JournalReader:
             last, before, *_ = *(self._ticks(tick_id, tick_id)[0] for (tick_id,) in ids), None, None
         return last, before
 
+    def last_before(self, time: int) -> int:
+        """Give the id of the newest tick before a Unix time, 0 when there is none."""
+        row = self._connection.execute("SELECT ifnull(max(id), 0) FROM tick WHERE time < ?", (time,)).fetchone()
+        return int(row[0])
+
     def names(self) -> list[str]:
         """Give every name that has been recorded."""
         return [name for (name,) in self._connection.execute("SELECT name FROM name ORDER BY name")]

@@ -133,7 +133,6 @@ def _copy_all(connection: sqlite3.Connection, path: str, salvage: Salvage) -> No
         largest = connection.execute(bound).fetchone()[0] or 0
         _TableCopy(connection, table, key, salvage).run(largest)
     _try(connection, _COPY_META)
-    connection.execute("DETACH damaged")  # where its schema is garbage, it spoils every statement
     connection.execute(_NAME_THE_LOST)
     for table in ("sample", "process_sample"):
         connection.execute(f"DELETE FROM main.{table} WHERE tick_id NOT IN (SELECT id FROM main.tick)")
@@ -150,10 +149,9 @@ class _TableCopy:
         self._table = table
         self._key = key
         self._salvage = salvage
-        self._copy = (
-            f"INSERT OR IGNORE INTO main.{table} SELECT * FROM damaged.{table}"
-            f" WHERE {key} BETWEEN ? AND ? AND {self._plausible()}"
-        )
+        copy = f"INSERT OR IGNORE INTO main.{table} SELECT * FROM damaged.{table} WHERE {self._plausible()} AND {key}"
+        self._copy_key = f"{copy} = ?"  # not BETWEEN, which looks at the next key too and fails where that is bad
+        self._copy_range = f"{copy} BETWEEN ? AND ?"
 
     def run(self, largest: int) -> None:
         """Copy everything that can be read; `largest` is a key that is known to have been there, 0 when none is."""
@@ -163,7 +161,7 @@ class _TableCopy:
         low, high = self._edge("min", 0), max(self._edge("max", largest or _LARGEST_KEY), largest)
         if self._key != "time" and high < _LARGEST_KEY:  # seconds are too many to try each
             for key in range(max(low, high - _MOST_KEYS), high + 1):
-                _try(self._connection, self._copy, (key, key))
+                _try(self._connection, self._copy_key, (key,))
         self._copy_ranges(low, high)
 
     def _copy_ranges(self, low: int, high: int) -> None:
@@ -171,7 +169,7 @@ class _TableCopy:
         ranges, failures = [(low, high)], 0
         while ranges and failures < _MOST_FAILURES:
             low, high = ranges.pop()
-            if _try(self._connection, self._copy, (low, high)):
+            if _try(self._connection, self._copy_range, (low, high)):
                 continue
             failures += 1
             if low == high:

@@ -168,6 +168,23 @@ def test_a_little_room_is_enough_for_a_file_at_its_bound(disk: Path) -> None:
     assert times(disk)[-1] == grid(range(800))[-1]
 
 
+def test_a_little_room_is_enough_for_a_file_with_free_pages(disk: Path) -> None:
+    """Pages that removed ticks have left serve as room before the disk has to."""
+    (disk / "other").unlink()
+    with closing(Journal(journal_config(disk / "journal.db"), boot_id=BOOT)) as journal:
+        for number in range(500):
+            journal.append(wide_tick(number, NAMES), delivered=None)
+        journal.trim(BEGIN + 10**7, delivered=None, seconds=5.0)
+    with closing(Journal(journal_config(disk / "journal.db"), boot_id=BOOT)) as journal:
+        left = DISK_SIZE - (disk / "journal.db").stat().st_size - 2**20
+        (disk / "other").write_bytes(bytes(left))
+        for number in range(500, 900):
+            journal.append(wide_tick(number, NAMES), delivered=None)
+
+        assert journal.held_points == 0
+    assert times(disk) == grid(range(499, 900))
+
+
 def test_a_journal_can_be_closed_and_opened_on_a_full_disk(disk: Path) -> None:
     """What was on the disk stays, and the journal begins again where the disk let it end."""
     journal = Journal(journal_config(disk / "journal.db"), boot_id=BOOT)

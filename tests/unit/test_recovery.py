@@ -75,8 +75,8 @@ def readable(home: Path) -> dict[int, tuple[Row, list[Row]]]:
     return found
 
 
-# Besides the usual ones those that have found something: rows that a scan does not meet, and a tick page lost.
-@pytest.mark.parametrize("seed", sorted({*range(rounds(40)), 45, 46, 595}))
+# Besides the usual ones those that have found something: rows that a scan does not meet, and a row before a bad page.
+@pytest.mark.parametrize("seed", sorted({*range(rounds(40)), 45, 46, 595, 681}))
 def test_any_damage(crashed: Path, truth: dict[int, tuple[Row, list[Row]]], tmp_path: Path, seed: int) -> None:
     """The journal opens, keeps every true tick that a plain reader could still get, and delivers what comes then."""
     home, copy = tmp_path / "home", tmp_path / "copy"
@@ -186,6 +186,35 @@ def test_a_part_of_the_schema_is_lost(tmp_path: Path, lost: str) -> None:
 
     assert sorted(readable(tmp_path)) == list(range(1, 12))
     assert len(list(tmp_path.glob("journal.db.corrupt-*"))) == 1
+
+
+def test_a_garbled_view(tmp_path: Path) -> None:
+    """SQLite does not look into views, but people do: a journal with one that fails is mended."""
+    path = tmp_path / "journal.db"
+    write(path, range(10)).close()
+    path.write_bytes(path.read_bytes().replace(b"tick.id = sample.tick_id", b"tick.ix = sample.tick_id"))
+
+    Journal(journal_config(path), boot_id=BOOT).close()
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM samples").fetchone() == (10 * NAMES,)
+
+
+def test_garbage_that_looks_like_a_row_is_left_behind(tmp_path: Path) -> None:
+    """A text where a number belongs would break the line that it becomes, and delivery with it."""
+    path = tmp_path / "journal.db"
+    write(path, range(10)).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE sample SET pss_bytes = 'garbage' WHERE tick_id = 3 AND name_id = 1")
+        database.execute("UPDATE tick SET time = x'00' WHERE id = 7")
+        database.commit()
+        database.execute("PRAGMA user_version = 0")
+
+    Journal(journal_config(path), boot_id=BOOT).close()
+
+    kept = readable(tmp_path)
+    assert sorted(kept) == [1, 2, 3, 4, 5, 6, 8, 9, 10]
+    assert len(kept[3][1]) == NAMES - 1
 
 
 def test_no_damaged_file_takes_the_place_of_another(tmp_path: Path) -> None:

@@ -14,12 +14,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from psstopd.delivery.lineprotocol import Encoder
-from psstopd.delivery.shipper import FromNow, Pace, Progress, Shipper, describe, flush_phase, seconds_to_flush
+from psstopd.delivery.shipper import (
+    RESEND_WINDOW_SECONDS,
+    FromNow,
+    Pace,
+    Progress,
+    Shipper,
+    describe,
+    flush_phase,
+    seconds_to_flush,
+)
 from psstopd.delivery.sink import Answer, Sink
 from psstopd.journal.cursor import Cursor, read_delivery
 from psstopd.journal.writer import Journal
 from tests.damage import leaves, zero_pages
-from tests.fakes_delivery import FakeProgress, FakeSink, FakeSleep
+from tests.fakes_delivery import FakeProgress, FakeSink, FakeSleep, PickyServer
 from tests.samples import BEGIN, BOOT, INTERVAL, journal_config, tick, wide_tick
 
 PACE = Pace(batch_size=10, flush_interval=10.0, deadline=30.0)
@@ -86,16 +95,49 @@ def test_a_tick_larger_than_a_batch_is_sent_alone(path: str) -> None:
 )
 def test_only_a_204_moves_the_cursor(path: str, answer: Answer) -> None:
     """Whatever else comes back, nothing moves, the flush ends, and the next one sends the same lines again."""
-    progress, sink = FakeProgress(), FakeSink(answer)
+    progress, sink = FakeProgress(), FakeSink(*[answer] * 100)
     under_test = shipper(path, progress, sink)
 
     first = under_test.flush(never)
-    moved = list(progress.advances)
+    moved, tries = list(progress.advances), len(sink.sent)
+    sink.answers.clear()
     under_test.flush(never)
 
     assert (first, moved, progress.errors) == (answer, [], [describe(answer)])
-    assert sink.sent[0] == sink.sent[1]
+    assert sink.sent[0] == sink.sent[tries]
     assert progress.advances[-1] == (20, 10)
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_refused_line_is_set_aside_and_sent_again_when_asked(path: str) -> None:
+    """The cursor goes on behind a line that is refused alone; retried, it is forgotten once it is accepted."""
+    progress, server = FakeProgress(), PickyServer("name=nginx ")
+    under_test = shipper(path, progress, server)
+
+    under_test.flush(never)
+    aside = [line for line, _ in progress.quarantine.values()]
+    server.poison = None
+    progress.retries = set(progress.quarantine)
+    under_test.flush(never)
+
+    assert aside
+    assert all("name=nginx " in line for line in aside)
+    assert progress.advances[-1][0] == 20
+    assert not progress.quarantine
+
+
+@pytest.mark.usefixtures("journal")
+def test_after_an_outage_the_last_minutes_are_sent_again(path: str) -> None:
+    """What was accepted shortly before the server failed may have died with it."""
+    progress, sink = FakeProgress(), FakeSink()
+    under_test = shipper(path, progress, sink)
+    under_test.flush(never)
+    progress.cursor, progress.failing_since = 15, BEGIN + 10 * INTERVAL + RESEND_WINDOW_SECONDS
+
+    under_test.flush(never)
+
+    assert [times(batch) for batch in sink.sent[4:]] == [sorted([*range(n, n + 5)] * 2) for n in (15, 10, 15)]
+    assert progress.cursor == 20
 
 
 def test_nothing_new_is_nothing_sent(journal: Journal, path: str) -> None:
@@ -274,7 +316,7 @@ def test_the_next_flush_is_within_an_interval(now: float, interval: float, share
 _HANGING = """
 import sys, time
 from psstopd.delivery.lineprotocol import Encoder
-from psstopd.delivery.shipper import Pace, Shipper
+from psstopd.delivery.shipper import RESEND_WINDOW_SECONDS, Pace, Shipper
 from psstopd.journal.cursor import Cursor
 
 class Dripping:

@@ -1,0 +1,51 @@
+"""What a server's answer means for the batch that was sent: one table, and nothing that it depends on but its input.
+
+Statuses are no contract between engines: for one malformed line InfluxDB 1.x and 3 answer 400 and write the rest,
+InfluxDB 2 and later VictoriaMetrics answer 400 and write nothing, earlier VictoriaMetrics answers 204. So a refusal
+never says which line is wrong; only sending parts again does.
+"""
+
+import re
+from enum import StrEnum
+from http import HTTPStatus
+
+from psstopd.delivery.sink import Answer, accepted
+
+RESETS_TO_HALVE = 3  # in a row on one batch: a server that closes on a large body looks like a broken network
+
+_RESETS = ("ConnectionResetError", "BrokenPipeError", "RemoteDisconnected", "IncompleteRead")
+_TOO_LARGE = re.compile(r"too (big|large)|exceeds? .*(limit|size)|maxRequestSize|entity too large", re.IGNORECASE)
+_PARTIAL_WRITE = re.compile(r"partial write", re.IGNORECASE)
+_TEMPORARY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_BAD_LINES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+
+
+class Verdict(StrEnum):
+    """What to do with a batch."""
+
+    ACCEPTED = "accepted"  # it is delivered: the cursor moves
+    KEEP = "keep"  # try again later: the server or the network is in trouble
+    ASK = "ask"  # try again later, but an operator has to mend something first
+    HALVE = "halve"  # it is too large: send it in two
+    ISOLATE = "isolate"  # a line in it is refused: send parts until that line is alone
+
+
+def judge(answer: Answer, *, resets: int = 0) -> Verdict:
+    """Give the verdict on one answer; `resets` counts those before it in a row on the same batch."""
+    if accepted(answer):
+        return Verdict.ACCEPTED
+    status = answer.status
+    if status is None:
+        return Verdict.HALVE if is_reset(answer) and resets + 1 >= RESETS_TO_HALVE else Verdict.KEEP
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (status in _BAD_LINES and _TOO_LARGE.search(answer.body)):
+        return Verdict.HALVE
+    if status in _BAD_LINES or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _PARTIAL_WRITE.search(answer.body)):
+        return Verdict.ISOLATE
+    if status in _TEMPORARY or not 400 <= status < 500:  # noqa: PLR2004 - the client's mistakes
+        return Verdict.KEEP
+    return Verdict.ASK
+
+
+def is_reset(answer: Answer) -> bool:
+    """Tell whether the connection ended in the middle."""
+    return answer.status is None and (answer.error or "").startswith(_RESETS)

@@ -1,0 +1,47 @@
+"""A server that dies with points that it had accepted: they are sent again, because the journal still has them."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from psstopd.journal.cursor import read_delivery
+from tests.daemon import Daemon, daemon
+from tests.servers import VictoriaMetrics, victoriametrics
+from tests.waiting import wait_for
+
+
+def times(server: VictoriaMetrics) -> set[object]:
+    """Give the times of the daemon's own points that the server has."""
+    return {row["time"] for row in server.points("psstopd")}
+
+
+def fails(running: Daemon) -> bool:
+    """Tell whether the shipper has noticed that the server is away."""
+    delivery = read_delivery(str(running.journal))
+    return delivery is not None and delivery.error is not None
+
+
+@pytest.mark.victoriametrics
+def test_what_a_server_lost_after_its_204_is_sent_again(tmp_path: Path) -> None:
+    """VictoriaMetrics has accepted points in memory alone for seconds: killed then, it gets them once more."""
+    with victoriametrics(tmp_path) as server, daemon(tmp_path) as running:
+        running.configure(influxdb={"url": server.url, "bucket": "psstop", "flush_interval": "1s"})
+        running.start()
+        running.await_ticks(3)
+        running.await_delivery()
+        accepted = {tick.time for tick in running.ticks()}
+        server.kill()
+        wait_for(lambda: fails(running), 20, "a failure")
+        shipper = running.shipper_pid
+        os.kill(shipper, signal.SIGSTOP)  # until the loss has been seen
+        server.start()
+        lost = accepted - times(server)
+        os.kill(shipper, signal.SIGCONT)
+        wait_for(lambda: accepted <= times(server), 60, "the points that died with the server")
+        running.await_delivery()
+        every = {tick.time for tick in running.ticks()[:-1]}
+
+        assert lost
+        wait_for(lambda: every <= times(server), 30, "every tick")
