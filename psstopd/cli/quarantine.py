@@ -2,8 +2,10 @@
 
 import argparse
 import sqlite3
+import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 from psstopd.cli import exits
 from psstopd.cli.entry import CommandError
@@ -14,10 +16,15 @@ from psstopd.journal.cursor import cursor_path
 from psstopd.journal.quarantine import Quarantine
 from psstopd.service.report import counted
 
+_NOTHING = "nothing is set aside"
+
 
 def main(options: argparse.Namespace) -> int:
     """List, export, retry or drop the lines."""
     path = cursor_path(load(options.config).journal.path)
+    if not Path(path).exists():  # nothing was ever sent from this journal
+        print(_NOTHING, file=sys.stderr)
+        return exits.OK
     try:
         with closing(Quarantine(path)) as quarantine:
             _ACTIONS[options.action](quarantine, options.ids)
@@ -28,7 +35,10 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _list(quarantine: Quarantine, ids: list[int]) -> None:
-    for row in quarantine.rows(ids):
+    rows = quarantine.rows(ids)
+    if not rows:
+        print(_NOTHING, file=sys.stderr)
+    for row in rows:
         waits = ", to be sent again" if row.retry else ""
         print(f"{row.id}  {duration(time.time() - row.set_aside_at)} ago{waits}: {printable(row.answer)}")
         print(f"    {row.line}")

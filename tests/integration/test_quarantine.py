@@ -92,3 +92,11 @@ def test_what_is_dropped_is_gone(refused: Daemon) -> None:
     assert one == "1 line dropped\n"
     assert after_one == before[1:]
     assert lines(refused) == []
+
+
+def test_without_a_server_nothing_is_set_aside(tmp_path: Path) -> None:
+    """Who asks a daemon that never sent anything is told so, and it is no error."""
+    with daemon(tmp_path) as running:
+        running.configure()
+
+        assert [quarantine(running, action) for action in ("list", "export", "retry", "drop")] == [""] * 4
