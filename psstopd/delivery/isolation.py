@@ -10,7 +10,7 @@ from typing import NamedTuple
 from psstopd.delivery.sink import Answer
 from psstopd.delivery.verdict import Verdict, judge
 
-MOST_REFUSED = 100  # lines of one batch: more than a few is a mistake in the server's config, not in the lines
+MOST_REFUSED = 100  # lines of one batch, and at most half of it: more is a mistake on the server, not in the lines
 
 Send = Callable[[Sequence[str]], Answer]
 
@@ -27,12 +27,9 @@ class Delivered(NamedTuple):
     largest: int | None = None
 
 
-def deliver(lines: Sequence[str], send: Send, *, resets: int = 0) -> Delivered:
-    """Send `lines`, then parts of them as the verdicts ask, until each is accepted or refused alone.
-
-    `resets` counts those that this batch has met in a row before.
-    """
-    return _Attempt(send).run(lines, resets)
+def deliver(lines: Sequence[str], send: Send) -> Delivered:
+    """Send `lines`, then parts of them as the verdicts ask, until each is accepted or refused alone."""
+    return _Attempt(send).run(lines)
 
 
 class _Attempt:
@@ -46,14 +43,14 @@ class _Attempt:
         self._too_large = False
         self._refused: list[tuple[str, Answer]] = []
 
-    def run(self, lines: Sequence[str], resets: int) -> Delivered:
+    def run(self, lines: Sequence[str]) -> Delivered:
         """Work through a stack of parts; the first is the whole batch."""
         self._batch = lines
         parts = [lines]
         while parts:
             part = parts.pop()
             answer = self._send(part)
-            verdict = judge(answer, resets=resets)
+            verdict = judge(answer)
             stopped = self._settle(part, answer, verdict, parts)
             if stopped is not None:
                 return Delivered(stopped)
@@ -80,7 +77,11 @@ class _Attempt:
             parts += [part[middle:], part[:middle]]
             return None
         self._refused.append((part[0], answer))
-        return answer if len(self._refused) > MOST_REFUSED else None
+        return answer if self._refuses_too_much else None
+
+    @property
+    def _refuses_too_much(self) -> bool:
+        return len(self._refused) > min(MOST_REFUSED, len(self._batch) / 2)
 
     def _note_accepted(self, part: Sequence[str]) -> None:
         self._accepted += len(part)

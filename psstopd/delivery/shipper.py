@@ -17,6 +17,7 @@ from psstopd.delivery.isolation import Delivered, deliver
 from psstopd.delivery.lineprotocol import Encoder
 from psstopd.delivery.sink import ACCEPTED, Answer, Sink, accepted
 from psstopd.delivery.verdict import Verdict, is_reset, judge
+from psstopd.journal.errors import QuarantineFull
 from psstopd.journal.reader import JournalReader
 
 log = logging.getLogger("psstopd.shipper")
@@ -24,6 +25,7 @@ log = logging.getLogger("psstopd.shipper")
 # Sent again after every outage: VictoriaMetrics says 204 up to 13 s before what it has is safe from its own crash, and
 # sending a point twice changes nothing.
 RESEND_WINDOW_SECONDS = 300
+RESETS_TO_HALVE = 3  # in a row; after that the batch grows again with every success
 LAST_SEND_SECONDS = 1.2  # of the 1.5 that the daemon gives its shipper to end
 _SHORTEST_SECONDS = 0.001  # 0 would disarm the timer
 
@@ -118,7 +120,8 @@ class Shipper:
         self._failing_since = 0.0
         self._refusal: str | None = None  # what the server said of the line that was set aside last
         self._resets = 0  # in a row on the batch at the head of the queue
-        self._batch_size = pace.batch_size  # until the server finds that too large
+        self._largest = pace.batch_size  # that the server has not found too large
+        self._batch_size = pace.batch_size
 
     def run(self, stop: Callable[[float], bool], *, phase: float) -> None:
         """Flush at `phase` of every flush interval, later after failures, until `stop(seconds to sleep)` says so.
@@ -152,6 +155,8 @@ class Shipper:
                     if sent is None:
                         break
                     answer = sent
+        except QuarantineFull as full:
+            self._note_failure(str(full))
         except sqlite3.DatabaseError as error:
             self._note_failure(f"journal: {self._journal_path}: {error}")
         return answer
@@ -162,13 +167,13 @@ class Shipper:
         if not ticks:
             return None
         lines = Batch(self._encoder, ticks)
-        delivered = deliver(lines, lambda part: self._send(part, until), resets=self._resets)
+        delivered = deliver(lines, lambda part: self._send(part, until))
         if delivered.stopped is not None:
-            self._resets = self._resets + 1 if is_reset(delivered.stopped) else 0
+            self._shrink_after_resets(delivered.stopped)
             self._note_failure(describe(delivered.stopped))
             return delivered.stopped
-        self._resets = 0
-        self._batch_size = min(self._batch_size, delivered.largest or self._batch_size)
+        self._largest = min(self._largest, delivered.largest or self._largest)
+        self._batch_size, self._resets = min(self._largest, self._batch_size * 2), 0
         self._set_aside(delivered)
         failing_since = self._progress.failing_since
         self._progress.advance(ticks[-1].id, points=len(lines) - len(delivered.refused), now=int(time.time()))
@@ -176,6 +181,12 @@ class Shipper:
             self._progress.rewind(journal.last_before(failing_since - RESEND_WINDOW_SECONDS))
         self._note_success()
         return ACCEPTED
+
+    def _shrink_after_resets(self, answer: Answer) -> None:
+        """Halve the batch when the connection ends amid it time and again: the body may be too large."""
+        self._resets = self._resets + 1 if is_reset(answer) else 0
+        if self._resets == RESETS_TO_HALVE:
+            self._batch_size, self._resets = max(1, self._batch_size // 2), 0
 
     def _set_aside(self, delivered: Delivered) -> None:
         """Keep what the server refused before the cursor moves over it; log it when the reason is new."""

@@ -11,8 +11,6 @@ from http import HTTPStatus
 
 from psstopd.delivery.sink import Answer, accepted
 
-RESETS_TO_HALVE = 3  # in a row on one batch: a server that closes on a large body looks like a broken network
-
 _RESETS = ("ConnectionResetError", "BrokenPipeError", "RemoteDisconnected", "IncompleteRead")
 _TOO_LARGE = re.compile(r"too (big|large)|exceeds? .*(limit|size)|maxRequestSize|entity too large", re.IGNORECASE)
 _PARTIAL_WRITE = re.compile(r"partial write", re.IGNORECASE)
@@ -30,13 +28,13 @@ class Verdict(StrEnum):
     ISOLATE = "isolate"  # a line in it is refused: send parts until that line is alone
 
 
-def judge(answer: Answer, *, resets: int = 0) -> Verdict:
-    """Give the verdict on one answer; `resets` counts those before it in a row on the same batch."""
+def judge(answer: Answer) -> Verdict:
+    """Give the verdict on one answer."""
     if accepted(answer):
         return Verdict.ACCEPTED
     status = answer.status
     if status is None:
-        return Verdict.HALVE if is_reset(answer) and resets + 1 >= RESETS_TO_HALVE else Verdict.KEEP
+        return Verdict.KEEP
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (status in _BAD_LINES and _TOO_LARGE.search(answer.body)):
         return Verdict.HALVE
     if status in _BAD_LINES or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _PARTIAL_WRITE.search(answer.body)):
@@ -47,5 +45,5 @@ def judge(answer: Answer, *, resets: int = 0) -> Verdict:
 
 
 def is_reset(answer: Answer) -> bool:
-    """Tell whether the connection ended in the middle."""
+    """Tell whether the connection ended in the middle, as it also does where a server closes on a large body."""
     return answer.status is None and (answer.error or "").startswith(_RESETS)

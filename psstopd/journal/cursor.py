@@ -11,10 +11,13 @@ from contextlib import closing
 from typing import NamedTuple
 
 from psstopd.journal import recovery
+from psstopd.journal.errors import QuarantineFull
 from psstopd.journal.files import connect, connect_read_only
 from psstopd.journal.reader import JournalReader
 
 log = logging.getLogger("psstopd.shipper")
+
+MOST_SET_ASIDE = 10_000  # lines, some 3 MiB
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS delivery (
@@ -97,7 +100,10 @@ class Cursor:
         self._set(accepted._replace(error=None, error_since=None))
 
     def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:
-        """Keep refused lines, each with its answer. Raises sqlite3.DatabaseError when the disk doesn't take them."""
+        """Keep refused lines, each with its answer. Raises QuarantineFull, or sqlite3.DatabaseError."""
+        (aside,) = self._connection.execute("SELECT count(*) FROM quarantine").fetchone()
+        if aside + len(refused) > MOST_SET_ASIDE:
+            raise QuarantineFull(f"{aside} lines are set aside and no more will be: see psstopd quarantine list")
         rows = [(line, answer, now) for line, answer in refused]
         self._connection.execute("BEGIN IMMEDIATE")
         try:

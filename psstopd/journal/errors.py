@@ -9,5 +9,9 @@ class JournalLocked(JournalUnusable):
     """Raised at start when another daemon writes this journal."""
 
 
+class QuarantineFull(Exception):  # noqa: N818 - a state of the file
+    """Raised when so many lines are set aside that somebody has to look before more are: keep what is in the queue."""
+
+
 class JournalFull(Exception):  # noqa: N818 - a state of the disk
     """Raised when a tick could not be written for lack of space or a failing disk; it is held in memory meanwhile."""

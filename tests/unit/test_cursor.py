@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from psstopd.journal.cursor import Cursor, Delivery, cursor_path, read_delivery
+from psstopd.journal.cursor import MOST_SET_ASIDE, Cursor, Delivery, cursor_path, read_delivery
+from psstopd.journal.errors import QuarantineFull
+from psstopd.journal.quarantine import Quarantine, Row
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
 from tests.samples import BOOT, journal_config, tick
@@ -168,3 +170,47 @@ def state(path: str) -> Delivery:
     delivery = read_delivery(path)
     assert delivery is not None
     return delivery
+
+
+def test_lines_set_aside_wait_for_the_operator(path: str) -> None:
+    """They survive the shipper, come back when asked for, and are gone once accepted or dropped."""
+    with closing(Cursor(path)) as cursor:
+        cursor.set_aside([("a f=1i 1", "bad"), ("b f=1i 1", "bad"), ("c f=1i 1", "bad")], now=100)
+    with closing(Quarantine(cursor_path(path))) as quarantine:
+        asked = quarantine.retry([1, 2])
+        dropped = quarantine.drop([3])
+    with closing(Cursor(path)) as cursor:
+        again = cursor.to_retry()
+        cursor.settle_retry(1, None)
+        cursor.settle_retry(2, "still bad")
+    with closing(Quarantine(cursor_path(path))) as quarantine:
+        left = quarantine.rows()
+
+    assert (asked, dropped, again) == (2, 1, [(1, "a f=1i 1"), (2, "b f=1i 1")])
+    assert left == [Row(2, "b f=1i 1", "still bad", 100, 0)]
+    assert read_delivery(path) == Delivery("", 0, None, 0, 0, None, None, 3)
+
+
+def test_the_quarantine_is_bounded(path: str) -> None:
+    """Somebody has to look before more lines are set aside; what is there stays."""
+    with closing(Cursor(path)) as cursor:
+        cursor.set_aside([("a f=1i 1", "bad")] * MOST_SET_ASIDE, now=100)
+
+        with pytest.raises(QuarantineFull, match="psstopd quarantine list"):
+            cursor.set_aside([("b f=1i 1", "bad")], now=101)
+
+
+def test_an_outage_is_remembered_by_its_beginning(path: str, reader: JournalReader) -> None:
+    """Errors may change and the shipper may be restarted; what counts is when the first try failed."""
+    with closing(Cursor(path)) as cursor:
+        cursor.position(reader)
+        cursor.advance(4, points=8, now=50)
+        before = cursor.failing_since
+        cursor.fail("refused", now=100)
+        cursor.fail("timed out", now=110)
+        during = cursor.failing_since
+        cursor.advance(5, points=2, now=120)
+        cursor.rewind(2)
+
+        assert (before, during, cursor.failing_since) == (None, 100, None)
+        assert cursor.position(reader) == 2

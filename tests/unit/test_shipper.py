@@ -140,6 +140,19 @@ def test_after_an_outage_the_last_minutes_are_sent_again(path: str) -> None:
     assert progress.cursor == 20
 
 
+@pytest.mark.usefixtures("journal")
+def test_resets_shrink_the_batch_until_it_gets_through(path: str) -> None:
+    """A server that closes on a large body gets smaller ones, and larger ones again once it takes them."""
+    reset = Answer(None, error="ConnectionResetError: connection reset by peer")
+    progress, sink = FakeProgress(), FakeSink(*[reset] * 3)
+    under_test = shipper(path, progress, sink)
+    for _ in range(4):
+        under_test.flush(never)
+
+    assert [len(batch) for batch in sink.sent[:5]] == [10, 10, 10, 4, 10]
+    assert progress.cursor == 20
+
+
 def test_nothing_new_is_nothing_sent(journal: Journal, path: str) -> None:
     """An empty queue costs the server no request; the next tick is sent with the next flush."""
     sink = FakeSink()
