@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench torture clean
 
 run: $(VENV)/.runtime  ## sample every program of this machine in the foreground, journal in .psstop/
 	@PSSTOP_JOURNAL__PATH=$(CURDIR)/.psstop/journal.db $(BIN)/psstopd run --config config/psstop.toml
@@ -16,6 +16,10 @@ lint: $(VENV)/.dev  ## only what reads the code
 
 bench: $(VENV)/.dev  ## the numbers, side by side in one run (some minutes)
 	$(BIN)/python -m tests.bench $(ARGS)
+
+torture: $(VENV)/.dev  ## the long run of what breaks journal and delivery: damage, kills, silence (half an hour)
+	TORTURE=$(or $(TORTURE),500) $(BIN)/pytest $(or $(ARGS),tests/unit/test_recovery.py tests/unit/test_journal_machine.py \
+		tests/integration/test_delivery_end_to_end.py tests/integration/test_delivery_faults.py)
 
 $(VENV)/.runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "psstop needs Python 3.11 or later")'

@@ -25,8 +25,8 @@ HEALTH = Health(
 
 
 def rounds(usual: int) -> int:
-    """Give how often a random test is repeated; PSSTOP_TORTURE=500 in the environment makes a long run of it."""
-    return int(os.environ.get("PSSTOP_TORTURE", usual))
+    """Give how often a random test is repeated; TORTURE=500 in the environment makes a long run of it."""
+    return int(os.environ.get("TORTURE", usual))
 
 
 def journal_config(

@@ -18,7 +18,7 @@ from tests.programs import HOSTILE, named_programs, random_name
 from tests.servers import InfluxDB, Row, VictoriaMetrics, influxdb, victoriametrics
 from tests.waiting import wait_for
 
-LONG = "PSSTOP_TORTURE" in os.environ  # a long run of what is short in CI
+LONG = "TORTURE" in os.environ  # a long run of what is short in CI
 KILLS = 30 if LONG else 6
 TAGS = {"host": "web1", "dc": "fra 1"}
 

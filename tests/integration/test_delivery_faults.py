@@ -19,7 +19,7 @@ from tests.faultserver import Fault, FaultServer, Reply, fault_server
 from tests.programs import HOSTILE, named_programs
 from tests.waiting import wait_for
 
-LONG = "PSSTOP_TORTURE" in os.environ  # a long run of what is short in CI
+LONG = "TORTURE" in os.environ  # a long run of what is short in CI
 SILENT_TICKS = 300 if LONG else 20
 LATE = HEALTH_FIELDS.index("late_ticks_total")
 TOKEN = "sesame-open-5c1f"
