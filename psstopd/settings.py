@@ -29,13 +29,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from psstopd import config
+from psstopd import config, exits
 from psstopd import settings_checks as checks
 from psstopd.settings_errors import Location, Origin, Problem, SettingsError, explain, refusal, shown, unknown_key
 
 DEFAULT_PATH = Path("/etc/psstop/psstop.toml")
 PREFIX = "PSSTOP_"
-EX_CONFIG = 78  # sysexits.h
 
 HOUR, DAY, CENTURY = 3600, 86400, 36500 * 86400
 MIB = 1 << 20
@@ -290,7 +289,7 @@ def main(argv: Sequence[str]) -> int:
         settings = load(parser.parse_args(argv).config, os.environ)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
-        return EX_CONFIG
+        return exits.CONFIG
     sys.stdout.write(f"{config.to_json(settings)}\n")
     return 0
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from psstopd.cli import exits
+from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
 from psstopd.service.report import counted

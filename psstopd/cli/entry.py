@@ -7,7 +7,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
-from psstopd.cli import exits
+from psstopd import exits
 
 if TYPE_CHECKING:
     import argparse  # which the sampler does without

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from datetime import datetime
 
-from psstopd.cli import exits
+from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
 from psstopd.cli.units import size

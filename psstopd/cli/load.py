@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from psstopd.cli import exits
+from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.config import Config
 from psstopd.settings_errors import SettingsError

@@ -5,16 +5,14 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from psstopd import __version__
-from psstopd.cli import exits
+from psstopd import __version__, exits
 from psstopd.cli.entry import CommandError, guarded
 from psstopd.cli.logs import set_up_logging
 from psstopd.config import Config, from_json
 from psstopd.journal.errors import JournalLocked, JournalUnusable
-from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
 from psstopd.kernel.procfs import Procfs, read_once
 from psstopd.sampling.collector import Collector
@@ -84,7 +82,7 @@ def _open_journal(config: Config) -> Journal:
 def _run(options: Options, journal: Journal) -> int:
     config = options.config
     procfs = Procfs()
-    shipper = ShipperChild(config, stdout=options.stdout, after=_newest_tick(config))
+    shipper = ShipperChild(config, stdout=options.stdout, after=journal.newest_tick)
     notifier = Notifier(os.environ)
     view = _live_view(options)
     parts = Parts(
@@ -109,11 +107,6 @@ def _run(options: Options, journal: Journal) -> int:
         view.say_goodbye()
     log.info("stopped: journal=%s", config.journal.path)
     return exits.SINK_CLOSED if shipper.closed else exits.OK
-
-
-def _newest_tick(config: Config) -> int:
-    with closing(JournalReader(config.journal.path)) as journal:
-        return journal.newest_tick()
 
 
 def _settings(options: Options) -> str:

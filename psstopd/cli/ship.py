@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psstopd.cli import exits
+from psstopd import exits
 from psstopd.cli.entry import guarded
 from psstopd.cli.logs import set_up_logging
 from psstopd.kernel.syscalls import die_with_parent, drop_all_capabilities
@@ -46,10 +46,8 @@ def _to_stdout(after: int) -> int:
 
     config = _read_config()
     sink = StdoutSink(sys.stdout.buffer)
-    progress = FromNow()
-    progress.advance(after, points=0, now=0)
     pace = Pace(batch_size=5000, flush_interval=1.0, deadline=_NO_DEADLINE)
-    shipper = Shipper(config.journal.path, progress, _encoder(config), sink, pace=pace)
+    shipper = Shipper(config.journal.path, FromNow(after), _encoder(config), sink, pace=pace)
     shipper.run(lambda seconds: sink.closed or _stop_requested(seconds), phase=0.0)
     return exits.SINK_CLOSED if sink.closed else exits.OK
 

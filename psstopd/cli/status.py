@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from psstopd.cli import exits
+from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
 from psstopd.cli.units import duration, size

@@ -62,7 +62,7 @@ class _Attempt:
         self, part: Sequence[str], answer: Answer, verdict: Verdict, parts: list[Sequence[str]]
     ) -> Answer | None:
         """Do what the verdict on a part says; give the answer that ends the attempt, if it does."""
-        if verdict in (Verdict.KEEP, Verdict.ASK):
+        if verdict.ends_attempt:
             return answer
         if verdict == Verdict.ACCEPTED:
             self._note_accepted(part)
@@ -100,6 +100,6 @@ class _Attempt:
             if verdict == Verdict.ACCEPTED:
                 self._accepted += 1
                 return None
-            if verdict in (Verdict.KEEP, Verdict.ASK):
+            if verdict.ends_attempt:
                 return answer
         return refusal

@@ -16,7 +16,7 @@ from psstopd.delivery.batch import Batch
 from psstopd.delivery.isolation import Delivered, deliver
 from psstopd.delivery.lineprotocol import Encoder
 from psstopd.delivery.sink import ACCEPTED, Answer, Sink, accepted
-from psstopd.delivery.verdict import Verdict, is_reset, judge
+from psstopd.delivery.verdict import is_reset, judge
 from psstopd.journal.errors import QuarantineFull
 from psstopd.journal.reader import JournalReader
 
@@ -60,15 +60,13 @@ class Progress(Protocol):
 
 
 class FromNow:
-    """A cursor in memory that begins at the newest tick: for standard output, whose reader asks for no history."""
+    """A cursor in memory that begins behind a tick: for standard output, whose reader asks for no history."""
 
-    def __init__(self) -> None:
-        self._position: int | None = None
+    def __init__(self, after: int) -> None:
+        self._position = after
 
-    def position(self, journal: JournalReader) -> int:
-        """Give the last written tick, at first the newest one."""
-        if self._position is None:
-            self._position = journal.newest_tick()
+    def position(self, journal: JournalReader) -> int:  # noqa: ARG002 - as Progress has it
+        """Give the last written tick."""
         return self._position
 
     def advance(self, tick_id: int, *, points: int, now: int) -> None:  # noqa: ARG002 - as Progress has it
@@ -204,7 +202,7 @@ class Shipper:
         """Send what an operator wants sent again, line by line, as long as the server answers."""
         for line_id, line in self._progress.to_retry():
             answer = self._send([line], until)
-            if judge(answer) in (Verdict.KEEP, Verdict.ASK):
+            if judge(answer).ends_attempt:
                 return
             self._progress.settle_retry(line_id, None if accepted(answer) else describe(answer))
 

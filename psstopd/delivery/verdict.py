@@ -27,6 +27,11 @@ class Verdict(StrEnum):
     HALVE = "halve"  # it is too large: send it in two
     ISOLATE = "isolate"  # a line in it is refused: send parts until that line is alone
 
+    @property
+    def ends_attempt(self) -> bool:
+        """Tell whether sending parts is no use: everything is kept until later."""
+        return self in (Verdict.KEEP, Verdict.ASK)
+
 
 def judge(answer: Answer) -> Verdict:
     """Give the verdict on one answer."""

@@ -89,6 +89,11 @@ class Journal:
         """Give for each name the start time up to which its processes of this boot have been counted."""
         return dict(self._connection.execute("SELECT name, newest_start FROM name"))
 
+    @property
+    def newest_tick(self) -> int:
+        """The id of the newest tick, 0 when there is none."""
+        return self._ticks.newest_id
+
     def last_time(self) -> int | None:
         """Give the grid time of the newest tick."""
         row = self._connection.execute("SELECT time FROM tick ORDER BY id DESC LIMIT 1").fetchone()

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 
+from psstopd import exits
 from psstopd.config import Config, to_json
 from psstopd.service.handover import in_memory
 
 log = logging.getLogger("psstopd")
 
-SINK_CLOSED = 74  # EX_IOERR: the exit code of a shipper whose standard output was closed
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 _STEADY_SECONDS = 60.0  # a shipper that lived this long starts with the first delay again
 _STOP_SECONDS = 1.5  # the whole stop has 2
@@ -101,7 +101,7 @@ class ShipperChild:
         self._kill_at = None
 
     def _note_end(self, code: int, now: float) -> None:
-        self.closed = code == SINK_CLOSED
+        self.closed = code == exits.SINK_CLOSED
         if self.closed:
             return
         if now - self._started_at > _STEADY_SECONDS:

@@ -288,7 +288,7 @@ def test_a_missing_journal_is_a_failure_like_others(path: str) -> None:
 def test_standard_output_begins_now(journal: Journal, path: str) -> None:
     """What was journalled before is not written to a reader that has just come."""
     sink = FakeSink()
-    under_test = shipper(path, FromNow(), sink)
+    under_test = shipper(path, FromNow(journal.newest_tick), sink)
     under_test.flush(never)
     before = list(sink.sent)
     for number in (20, 21):

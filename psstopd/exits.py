@@ -1,4 +1,4 @@
-"""The exit codes of both commands, as sysexits(3) and the LSB have them."""
+"""The exit codes of both commands and of the children they start, as sysexits(3) and the LSB have them."""
 
 OK = 0
 FAILED = 1  # there is nothing to show
