@@ -5,9 +5,10 @@ the journal again, which changes nothing on the server; it never loses a point.
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from psstopd.journal import recovery
@@ -55,8 +56,8 @@ class Delivery(NamedTuple):
 
 
 def cursor_path(journal_path: str) -> str:
-    """Give the path of the cursor file that belongs to a journal."""
-    return f"{journal_path.removesuffix('.db')}-delivery.db"
+    """Give the path of the cursor file that belongs to a journal: in a directory that is the shipper's alone."""
+    return f"{journal_path.removesuffix('.db')}-delivery/cursor.db"
 
 
 def read_delivery(journal_path: str) -> Delivery | None:
@@ -172,6 +173,8 @@ def _open(path: str) -> sqlite3.Connection:
     """Open or create the file; a damaged one is replaced."""
     connection: sqlite3.Connection | None = None
     try:
+        with suppress(OSError):  # SQLite says what is in the way
+            os.makedirs(os.path.dirname(path), exist_ok=True)
         connection = connect(path)
         connection.executescript(_SCHEMA)
         if recovery.is_sound(connection, schema=_SCHEMA, version=0):

@@ -145,7 +145,8 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
     assert not [pid for pid in family if lives(pid)]
     assert sorted(file.name for file in tmp_path.glob("journal*")) == [
-        "journal-delivery.db",
+        "journal-delivery",
         "journal.db",
         "journal.db.lock",
     ]
+    assert [file.name for file in (tmp_path / "journal-delivery").iterdir()] == ["cursor.db"]

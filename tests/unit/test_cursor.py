@@ -101,11 +101,12 @@ def test_another_journal_is_sent_from_its_beginning(path: str, reader: JournalRe
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + bytes(5000)])
 def test_a_damaged_file_is_replaced_and_kept(path: str, reader: JournalReader, content: bytes, tmp_path: Path) -> None:
     """The journal is sent again, which harms nothing; what was in the file is kept beside it."""
+    Path(cursor_path(path)).parent.mkdir()
     Path(cursor_path(path)).write_bytes(content)
     unreadable = read_delivery(path)
     with closing(Cursor(path)) as cursor:
         position = cursor.position(reader)
-    kept = [file.read_bytes() for file in tmp_path.glob("journal-delivery.db.corrupt-*")]
+    kept = [file.read_bytes() for file in tmp_path.glob("journal-delivery/cursor.db.corrupt-*")]
 
     assert (unreadable, position) == (None, 0)
     assert kept == ([content] if content else [])
