@@ -67,8 +67,16 @@ class InfluxDBConfig(NamedTuple):
     batch_size: int
     flush_interval: int
     timeout: int
+    backfill_rate: int  # points a second
     fields: tuple[str, ...] | None  # None: all
     ca_file: str | None
+    cert_file: str | None = None  # the client's own certificate, and its key unless key_file has it
+    key_file: str | None = None
+
+    @property
+    def deadline(self) -> float:
+        """The seconds that one request may take, whatever the server does; `timeout` alone is per read."""
+        return 3.0 * self.timeout
 
 
 class Config(NamedTuple):

@@ -31,6 +31,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from psstopd import config, exits
 from psstopd import settings_checks as checks
+from psstopd import settings_files as files
 from psstopd.settings_errors import Location, Origin, Problem, SettingsError, explain, refusal, shown, unknown_key
 
 DEFAULT_PATH = Path("/etc/psstop/psstop.toml")
@@ -44,7 +45,9 @@ Regex = Annotated[Text, AfterValidator(checks.regex)]
 Url = Annotated[str, AfterValidator(checks.base_url)]
 Duration = Annotated[int, BeforeValidator(checks.seconds)]
 Size = Annotated[int, BeforeValidator(checks.byte_count)]
-CaFile = Annotated[str, AfterValidator(checks.ca_file)]
+CaFile = Annotated[str, AfterValidator(files.ca_file)]
+CertFile = Annotated[str, AfterValidator(files.cert_file)]
+KeyFile = Annotated[str, AfterValidator(files.key_file)]
 SampleField = Annotated[str, AfterValidator(checks.sample_field)]
 TagKey = Annotated[str, AfterValidator(checks.tag_key)]
 TagValue = Annotated[str, AfterValidator(checks.tag_value)]
@@ -128,10 +131,15 @@ class InfluxDB(Table):
     batch_size: int = Field(5000, ge=1, le=50000, description="a whole number from 1 to 50000")
     flush_interval: Duration = Field(10, ge=1, le=HOUR, description='a duration from 1s to 1h, such as "10s"')
     timeout: Duration = Field(10, ge=1, le=300, description='a duration from 1s to 5m, such as "10s"')
+    backfill_rate: int = Field(10_000, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
     fields: list[SampleField] | None = Field(
         None, min_length=1, description='"all", or a list such as ["pss_bytes", "processes"]'
     )
     ca_file: CaFile | None = Field(None, description="the path of a file with CA certificates")
+    cert_file: CertFile | None = Field(None, description="the absolute path of a file with the client certificate")
+    key_file: KeyFile | None = Field(
+        None, validate_default=True, description="the absolute path of a file with the client certificate's key"
+    )
 
     @field_validator("bucket")
     @classmethod
@@ -152,7 +160,14 @@ class InfluxDB(Table):
     def _token_file_holds_token(cls, value: str | None, info: ValidationInfo) -> str | None:
         if not value or info.data.get("token") is not None:
             return None
-        return checks.token_file(value)
+        return files.token_file(value)
+
+    @field_validator("key_file")
+    @classmethod
+    def _key_belongs_to_certificate(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "cert_file" in info.data:  # otherwise that one has a problem of its own
+            files.client_certificate(info.data["cert_file"], value)
+        return value
 
     @field_validator("fields", mode="before")
     @classmethod
@@ -201,7 +216,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> config.Config:
         raise SettingsError([*error.problems, *problems]) from error
     for location, value in overrides.items():
         checks.put(values, location, value)
-    checks.fill_in_credential(values, environ)
+    files.fill_in_credentials(values, environ)
     settings, invalid = _validated(values)
     origin = Origin(file, variables)
     problems += [problem.line(origin) for problem in (*invalid, *checks.conflicts(values))]

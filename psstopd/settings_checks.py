@@ -24,7 +24,6 @@ BYTES = {
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)},
     **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", 1)},
 }
-CREDENTIAL = "influxdb-token"
 CONDITIONS = ("comm", "cmdline", "exe", "user", "unit")
 
 Conditions = tuple[str | None, ...]
@@ -118,36 +117,6 @@ def header_text(value: str) -> str:
     return value
 
 
-def file_problem(path: Path) -> str | None:
-    """Say why the file at `path` cannot be used, None if it can be read and has content."""
-    try:
-        if path.exists() and not path.is_file():
-            return "is not a regular file"
-        with path.open("rb") as file:
-            return None if file.read(MAX_FILE_BYTES).strip() else "the file is empty"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    except ValueError as error:  # a NUL in the path
-        return str(error)
-
-
-def token_file(value: str) -> str:
-    """Refuse a file that holds no token, and what is no path: it may be the token itself."""
-    if not value.startswith("/"):
-        raise ValueError("must be the absolute path of a file that holds the token")
-    if problem := file_problem(Path(value)):
-        cure = "write the token there, readable for the user who runs psstopd, or remove token_file"
-        raise ValueError(f"{problem}; {cure}")
-    return value
-
-
-def ca_file(value: str) -> str | None:
-    """Refuse a file that is not there; empty text is none, as if the key were absent."""
-    if value and (problem := file_problem(Path(value))):
-        raise ValueError(f"{problem}; put the CA certificate there, or remove ca_file to use the system's")
-    return value or None
-
-
 def tag_key(value: str) -> str:
     """Refuse the tags that psstop sets itself, and keys that need escaping."""
     if value in {"name", "slot", "kind", "time"}:
@@ -210,21 +179,6 @@ def found(values: Mapping[str, Any], location: Location) -> object:
     except (LookupError, TypeError):
         return None
     return value
-
-
-def fill_in_credential(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Point `token_file` at the credential that systemd passes, unless the config names a file that can be read.
-
-    LoadCredential= reads as root what a DynamicUser may not, usually the very file that the config names. A blank
-    credential is none: the unit sets one so that systemd starts it without a token file.
-    """
-    credential = Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL)
-    influxdb = values.get("influxdb")
-    if "CREDENTIALS_DIRECTORY" not in environ or not isinstance(influxdb, dict) or file_problem(credential):
-        return
-    named = influxdb.get("token_file", "")
-    if isinstance(named, str) and file_problem(Path(named)):
-        influxdb["token_file"] = str(credential)
 
 
 def conflicts(values: Mapping[str, Any]) -> Iterator[Problem]:

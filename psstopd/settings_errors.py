@@ -81,7 +81,7 @@ def _is_secret(location: Location, value: object) -> bool:
     last, text = location[-1], value if isinstance(value, str) else ""
     return (
         last in {"token", "influxdb"}
-        or (last == "token_file" and not text.startswith("/"))
+        or (last in {"token_file", "cert_file", "key_file"} and not text.startswith("/"))
         or (last == "url" and any(mark in text for mark in "@?#"))
     )
 

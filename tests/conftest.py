@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from psstopd.kernel import landlock
+
 
 def _missing_root() -> str | None:
     return None if os.geteuid() == 0 else "needs root"
@@ -33,12 +35,17 @@ def _missing_systemd() -> str | None:
     return None if Path(python).exists() else f"needs {python}, the version that runs these tests"
 
 
+def _missing_landlock() -> str | None:
+    return None if landlock.version() else "needs Landlock: this kernel has none, or it is off (lsm= at boot)"
+
+
 _MISSING = {
     "root": _missing_root,
     "swap": _missing_swap,
     "influxdb": lambda: _missing_program("influxd"),
     "victoriametrics": lambda: _missing_program("victoria-metrics"),
     "systemd": _missing_systemd,
+    "landlock": _missing_landlock,
 }
 
 

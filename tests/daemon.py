@@ -75,6 +75,11 @@ class Daemon:
         return f"{what}, see {self.log}"
 
     @property
+    def runs(self) -> bool:
+        """Whether the daemon was started and not ended since; raises RuntimeError when it ended by itself."""
+        return self._alive() and self._process is not None
+
+    @property
     def pid(self) -> int:
         """The sampler's pid."""
         assert self._process is not None, "the daemon is not running"
@@ -104,14 +109,14 @@ class Daemon:
         except DatabaseError:
             return []
 
-    def await_delivery(self) -> None:
+    def await_delivery(self, *, seconds: float = 60) -> None:
         """Wait until everything that is journalled now has been accepted."""
         newest = self.ticks()[-1].id
-        wait_for(lambda: self._delivered() >= newest, 60, self._what(f"delivery of tick {newest}"))
+        wait_for(lambda: self._delivered() >= newest, seconds, self._what(f"delivery of tick {newest}"))
 
     def _delivered(self) -> int:
         delivery = read_delivery(str(self.journal))
-        return 0 if delivery is None else delivery.cursor
+        return 0 if delivery is None else delivery.position.complete
 
     def errors(self) -> str:
         """Give what went to standard error so far."""

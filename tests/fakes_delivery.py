@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from psstopd.delivery.sink import ACCEPTED, Answer
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader
 
 
@@ -27,48 +28,59 @@ class FakeSink:
 class PickyServer(FakeSink):
     """Refuses every request with a line that holds `poison`, as InfluxDB 2 does, and takes all others."""
 
-    def __init__(self, poison: str | None) -> None:
+    def __init__(self, poison: str | None, *, status: int = 400) -> None:
         super().__init__()
         self.poison = poison
+        self._status = status
 
     def send(self, lines: Iterable[str]) -> Answer:
         """Take all of the lines or none."""
         self.sent.append(list(lines))
         refused = self.poison is not None and any(self.poison in line for line in self.sent[-1])
-        return Answer(400, body="bad line") if refused else ACCEPTED
+        return Answer(self._status, body="bad line") if refused else ACCEPTED
 
 
 class FakeProgress:
-    """A cursor in memory for one journal after another; keeps every call."""
+    """A place in memory in one journal after another; keeps every call."""
 
     def __init__(self) -> None:
         self.journal_id = ""
-        self.cursor = 0
-        self.advances: list[tuple[int, int]] = []  # tick id, points
+        self.place = Position()
+        self.moves: list[tuple[Position, int]] = []  # and points
         self.errors: list[str] = []
         self.quarantine: dict[int, tuple[str, str]] = {}  # line and answer by id
         self.retries: set[int] = set()
-        self.failing_since: int | None = None
+        self.clock_ahead: int | None = None
+        self.is_failing = False
+        self.delivered_at: int | None = None
 
-    def position(self, journal: JournalReader) -> int:
-        """Give the last accepted tick; 0 in a journal that is new to it."""
+    def position(self, journal: JournalReader) -> Position:
+        """Give the place; the beginning in a journal that is new to it."""
         if journal.journal_id() != self.journal_id:
-            self.journal_id, self.cursor = journal.journal_id(), 0
-        return self.cursor
+            self.journal_id, self.place = journal.journal_id(), Position()
+        return self.place
 
-    def advance(self, tick_id: int, *, points: int, now: int) -> None:  # noqa: ARG002 - as Progress has it
+    def move(self, position: Position, *, points: int, now: int) -> None:  # noqa: ARG002 - as Progress has it
         """Move."""
-        self.cursor = tick_id
-        self.advances.append((tick_id, points))
+        self.place = position
+        self.moves.append((position, points))
 
     def fail(self, error: str, *, now: int) -> None:  # noqa: ARG002 - as Progress has it
         """Note the error."""
         self.errors.append(error)
+        self.is_failing = True
 
-    def rewind(self, tick_id: int) -> None:
+    def recover(self) -> None:
+        """Note that it is over."""
+        self.is_failing = False
+
+    def doubt(self, after: int, until: int) -> None:
         """Go back."""
-        self.cursor = min(self.cursor, tick_id)
-        self.failing_since = None
+        self.place = self.place.leaving(after, min(until, self.place.cursor))
+
+    def note_clock(self, seconds_ahead: int) -> None:
+        """Keep it."""
+        self.clock_ahead = seconds_ahead
 
     def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:  # noqa: ARG002 - as Progress has it
         """Keep the lines."""

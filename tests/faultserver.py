@@ -5,7 +5,6 @@ import queue
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.certificates import Certificate
 
 # socketserver serves datagrams too, and types both for either; here they are a TCP socket and its (host, port).
 _Connection: TypeAlias = Any
@@ -26,10 +27,14 @@ class Fault(Enum):
 
     SILENCE = auto()  # take the request and never answer
     RESET_BEFORE_BODY = auto()  # a TCP reset once the request's headers are in
+    RESET_DURING_BODY = auto()  # a TCP reset once half of the body is in
     RESET_AFTER_BODY = auto()  # a TCP reset once the whole request is in
     CLOSE = auto()  # an orderly end in place of an answer
     TRUNCATE = auto()  # promise one byte more than is sent
     GARBAGE = auto()  # the body alone, without status line and headers
+
+
+_RESETS_BEFORE_THE_END = {Fault.RESET_BEFORE_BODY, Fault.RESET_DURING_BODY}
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,14 @@ class Request:
     client: tuple[str, int]
 
 
-class Certificate(NamedTuple):
-    """A self-signed certificate and its key, both in PEM."""
-
-    certificate: Path
-    key: Path
-
-
 class FaultServer(ThreadingHTTPServer):
     """Plays `replies` one a request, then `default` for ever; `close` also ends what is silent, delayed or dripping."""
 
     daemon_threads = False  # server_close waits for them: no thread and no socket outlives a test
 
-    def __init__(self, replies: tuple[Reply, ...], *, default: Reply, certificate: Certificate | None) -> None:
+    def __init__(
+        self, replies: tuple[Reply, ...], *, default: Reply, certificate: Certificate | None, client_ca: Path | None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.default = default
         self.requests: list[Request] = []
@@ -81,6 +81,9 @@ class FaultServer(ThreadingHTTPServer):
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
+            if client_ca is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(client_ca)
             # The handshake happens in the connection's own thread, on its first read.
             self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
@@ -135,11 +138,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         reply = self.server.next_reply()
-        if reply.fault is Fault.RESET_BEFORE_BODY:
+        length = int(self.headers.get("Content-Length", 0))
+        if reply.fault in _RESETS_BEFORE_THE_END:
+            self.rfile.read(length // 2 if reply.fault is Fault.RESET_DURING_BODY else 0)
             self._record(b"")
             self._reset()
             return
-        self._record(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        self._record(self.rfile.read(length))
         self.server.closing.wait(reply.delay_seconds)
         self._play(reply)
 
@@ -199,10 +204,16 @@ def _hang_up(connection: socket.socket) -> None:
 
 @contextmanager
 def fault_server(
-    *replies: Reply, default: Reply | None = None, certificate: Certificate | None = None
+    *replies: Reply,
+    default: Reply | None = None,
+    certificate: Certificate | None = None,
+    client_ca: Path | None = None,
 ) -> Iterator[FaultServer]:
-    """Serve `replies` in turn, then `default` (204 unless given), on a free port of 127.0.0.1 until the block ends."""
-    server = FaultServer(replies, default=default or Reply(), certificate=certificate)
+    """Serve `replies` in turn, then `default` (204 unless given), on a free port of 127.0.0.1 until the block ends.
+
+    TLS with a `certificate`; with `client_ca` the server also demands a client certificate that this CA has signed.
+    """
+    server = FaultServer(replies, default=default or Reply(), certificate=certificate, client_ca=client_ca)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -210,12 +221,3 @@ def fault_server(
     finally:
         server.close()
         thread.join()
-
-
-def self_signed(directory: Path, *, names: str = "IP:127.0.0.1,DNS:localhost") -> Certificate:
-    """Make a certificate that no CA store knows, for `names` as in a subjectAltName, with the openssl program."""
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=psstop"
-    files = ["-addext", f"subjectAltName={names}", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(["openssl", *request.split(), *files], check=True, capture_output=True)
-    return Certificate(certificate, key)

@@ -40,11 +40,26 @@ class Server:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether the program was started and not ended since; raises RuntimeError when it ended by itself."""
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError(f"{self._argv[0]} ended by itself:\n{self._log.read_text()[-2000:]}")
+        return self._process is not None
+
     def start(self) -> None:
         """Run the program and return once it answers."""
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Run the program; it answers some time later."""
         assert self._process is None, "the server is already running"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._argv, stdout=log, stderr=log)
+
+    def await_answer(self) -> None:
+        """Wait until the program answers."""
         wait_for(self._answers, START_SECONDS, f"{self._argv[0]} to answer, see {self._log}")
 
     def stop(self) -> None:
@@ -69,8 +84,8 @@ class Server:
         return body
 
     def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            raise RuntimeError(f"{self._argv[0]} ended at once:\n{self._log.read_text()[-2000:]}")
+        if not self.runs:
+            return False
         try:
             _opener.open(self._ready_url, timeout=START_SECONDS).close()
         except OSError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psstopd.config import Config, JournalConfig, Overhead, Sampling, Watch
 from psstopd.journal.errors import JournalFull
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
 from psstopd.kernel.procfs import Procfs
@@ -84,7 +85,7 @@ class FillingJournal(Journal):
         super().__init__(config, boot_id="a boot")
         self._world = world
 
-    def append(self, tick: Tick, *, delivered: int | None) -> None:
+    def append(self, tick: Tick, *, delivered: Position | None) -> None:
         """Refuse the tick or take it."""
         if self._world.refuse_ticks:
             self._world.refuse_ticks -= 1

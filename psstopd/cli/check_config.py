@@ -5,7 +5,7 @@ import argparse
 from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
-from psstopd.service.report import counted
+from psstopd.words import counted
 
 
 def main(options: argparse.Namespace) -> int:

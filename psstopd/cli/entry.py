@@ -23,12 +23,12 @@ class CommandError(Exception):
 
 def dispatch(command: "argparse.ArgumentParser", arguments: list[str] | None) -> int:
     """Carry out the subcommand that the arguments name, by `main(options)` of its module; show the help without one."""
-    command.set_defaults(module=None)
     options = command.parse_args(arguments)
-    if options.module is None:
+    module = getattr(options, "module", None)
+    if module is None:
         command.print_help(sys.stderr)
         return exits.USAGE
-    return guarded(lambda: int(import_module(f"psstopd.cli.{options.module}").main(options)))
+    return guarded(lambda: int(import_module(f"psstopd.cli.{module}").main(options)))
 
 
 def guarded(command: Callable[[], int]) -> int:

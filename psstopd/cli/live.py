@@ -3,13 +3,14 @@
 import os
 import sys
 import time
-import unicodedata
 from shlex import quote
 from typing import TextIO
 
+from psstopd.cli.screen import cut, width_of
 from psstopd.cli.units import change, size
 from psstopd.model import Sample
-from psstopd.service.report import CURES, Report, counted
+from psstopd.service.report import Report
+from psstopd.words import CURES, counted
 
 _BIGGEST = 4
 _EXAMPLE = "SELECT * FROM samples ORDER BY time DESC LIMIT 10"
@@ -26,7 +27,7 @@ class LiveView:
 
     def show(self, report: Report) -> None:
         """Write the line of one tick, cut to the width of the terminal, and a new reason for unreadable ones once."""
-        self._terminal.write(self._line(report, self._width()) + "\n")
+        self._terminal.write(self._line(report, width_of(self._terminal)) + "\n")
         for reason in report.unreadable:
             if reason not in self._reasons:
                 self._terminal.write(f"  unreadable ({reason}): {CURES[reason]}\n")
@@ -43,12 +44,6 @@ class LiveView:
             f"  {_psstop()} history --journal {path} {'-- ' if name.startswith('-') else ''}{quote(name)}\n"
             f"  sqlite3 -readonly {path} {quote(_EXAMPLE)}\n"
         )
-
-    def _width(self) -> int | None:
-        try:
-            return os.get_terminal_size(self._terminal.fileno()).columns or None
-        except OSError:
-            return None
 
     def _line(self, report: Report, width: int | None) -> str:
         """Write what is always told, and as many of the biggest names as fit whole behind it."""
@@ -79,16 +74,6 @@ class LiveView:
         pss = sample.memory.pss if sample.memory else 0
         difference = pss - self._before.get(sample.name, pss)
         return f"{sample.name} {size(pss)}" + (f" ({change(difference)})" if difference else "")
-
-
-def cut(line: str, width: int | None) -> str:
-    """Cut a line to the cells of a terminal; East Asian characters take two of them, combining ones none."""
-    cells = 0
-    for position, character in enumerate(line):
-        cells += 0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if width is not None and cells > width:
-            return line[:position]
-    return line
 
 
 def _psstop() -> str:

@@ -10,11 +10,10 @@ from pathlib import Path
 from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
-from psstopd.cli.units import duration
 from psstopd.delivery.lineprotocol import printable
 from psstopd.journal.cursor import cursor_path
 from psstopd.journal.quarantine import Quarantine
-from psstopd.service.report import counted
+from psstopd.words import counted, duration
 
 _NOTHING = "nothing is set aside"
 

@@ -6,17 +6,22 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psstopd import exits
 from psstopd.cli.entry import guarded
 from psstopd.cli.logs import set_up_logging
+from psstopd.cli.sandbox import enter
 from psstopd.kernel.syscalls import die_with_parent, drop_all_capabilities
+from psstopd.service.pulse import BEAT_SECONDS, beat
 
 if TYPE_CHECKING:
     from psstopd.config import Config
     from psstopd.delivery.lineprotocol import Encoder
+    from psstopd.delivery.sink import Answer, Sink
 
 log = logging.getLogger("psstopd.shipper")
 
@@ -24,27 +29,46 @@ _ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _NO_DEADLINE = 0.0  # a reader that takes its time must not find half a line with another behind it
 
 
+class Beating:
+    """A sink that shows the daemon before each request that this process is there; lives as long as it."""
+
+    def __init__(self, sink: "Sink") -> None:
+        self._sink = sink
+
+    def send(self, lines: Iterable[str]) -> "Answer":
+        """Send with a beat."""
+        beat()
+        return self._sink.send(lines)
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._sink.close()
+
+
 def main(arguments: list[str]) -> int:
     """Ship until SIGTERM; a terminal's Ctrl-C is for the daemon, which then ends its shipper.
 
-    `arguments` are the daemon's pid and, for standard output instead of the server, the tick behind which to begin.
+    `arguments` are the daemon's pid and, for standard output instead of the server, `--stdout` with the tick behind
+    which to begin; or `--late` when the last shipper was ended by the deadline of a request, and could not say so.
     """
     drop_all_capabilities()
     die_with_parent()
-    parent, *after = arguments
+    parent, *mode = arguments
     if os.getppid() != int(parent):  # it ended before the kernel was asked to tell
         return exits.OK
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
     set_up_logging()
-    return _to_stdout(int(after[0])) if after else _to_server()
+    return _to_stdout(int(mode[1])) if "--stdout" in mode else _to_server(late="--late" in mode)
 
 
 def _to_stdout(after: int) -> int:
     """Write line protocol until the reader goes."""
-    from psstopd.delivery.shipper import FromNow, Pace, Shipper  # noqa: PLC0415 - only after the rights are gone
+    from psstopd.delivery.progress import FromNow  # noqa: PLC0415 - only after the rights are gone
+    from psstopd.delivery.shipper import Pace, Shipper  # noqa: PLC0415
     from psstopd.delivery.stdout import StdoutSink  # noqa: PLC0415
 
     config = _read_config()
+    enter(config, delivers=False)
     sink = StdoutSink(sys.stdout.buffer)
     pace = Pace(batch_size=5000, flush_interval=1.0, deadline=_NO_DEADLINE)
     shipper = Shipper(config.journal.path, FromNow(after), _encoder(config), sink, pace=pace)
@@ -52,7 +76,7 @@ def _to_stdout(after: int) -> int:
     return exits.SINK_CLOSED if sink.closed else exits.OK
 
 
-def _to_server() -> int:
+def _to_server(*, late: bool) -> int:
     """Send to InfluxDB."""
     from psstopd.delivery.influxdb import InfluxDBSink  # noqa: PLC0415 - only after the rights are gone
     from psstopd.delivery.shipper import Pace, Shipper, flush_phase  # noqa: PLC0415
@@ -62,11 +86,18 @@ def _to_server() -> int:
     influxdb = config.influxdb
     if influxdb is None:
         return exits.CONFIG
-    pace = Pace(influxdb.batch_size, influxdb.flush_interval, deadline=3.0 * influxdb.timeout)
-    sink = InfluxDBSink(influxdb)
+    sandbox = enter(config, delivers=True)
+    pace = Pace(influxdb.batch_size, influxdb.flush_interval, influxdb.deadline, influxdb.backfill_rate)
+    sink = Beating(InfluxDBSink(influxdb))
     try:
-        shipper = Shipper(config.journal.path, Cursor(config.journal.path), _encoder(config), sink, pace=pace)
-        shipper.run(_stop_requested, phase=flush_phase(_machine_id(), pace.flush_interval))
+        cursor = Cursor(config.journal.path)
+        if late:
+            cursor.fail(f"no answer in {influxdb.deadline:.0f} s", now=int(time.time()))
+        shipper = Shipper(config.journal.path, cursor, _encoder(config), sink, pace=pace)
+        shipper.run(
+            lambda seconds: _beat_until_stop(seconds) or sandbox.is_outdated(),
+            phase=flush_phase(_machine_id(), pace.flush_interval),
+        )
     except sqlite3.Error as error:  # the daemon starts another shipper, and again, until there is room
         log.error("not delivering, keeping everything: %s: %s", cursor_path(config.journal.path), error)  # noqa: TRY400
         return exits.CANNOT_CREATE
@@ -90,6 +121,18 @@ def _encoder(config: "Config") -> "Encoder":
 def _stop_requested(seconds: float) -> bool:
     """Sleep up to `seconds`; True, once, when the daemon wants its shipper to end."""
     return signal.sigtimedwait((signal.SIGTERM,), max(0.0, seconds)) is not None
+
+
+def _beat_until_stop(seconds: float) -> bool:
+    """Sleep in pieces, showing the daemon in between that this process is there."""
+    until = time.monotonic() + seconds
+    while True:
+        beat()
+        left = until - time.monotonic()
+        if _stop_requested(min(left, BEAT_SECONDS)):
+            return True
+        if left <= BEAT_SECONDS:
+            return False
 
 
 def _machine_id() -> str:

@@ -10,13 +10,13 @@ from typing import Any
 from psstopd import exits
 from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
-from psstopd.cli.units import duration, size
+from psstopd.cli.units import size
 from psstopd.config import Config
 from psstopd.journal.cursor import read_delivery
 from psstopd.journal.files import lock_holder
 from psstopd.journal.reader import JournalReader, StoredTick
 from psstopd.journal.schema import HEALTH_FIELDS, SAMPLE_FIELDS
-from psstopd.service.report import counted
+from psstopd.words import clock, counted, duration
 
 _OVERDUE_INTERVALS = 3
 
@@ -66,6 +66,7 @@ def _state(config: Config, pid: int | None, last: StoredTick | None, before: Sto
         "last_delivery": delivery.delivered_at if delivery else None,
         "last_error": delivery.error if delivery else None,
         "error_since": delivery.error_since if delivery else None,
+        "clock_ahead_s": delivery.clock_ahead if delivery else None,
     }
 
 
@@ -112,3 +113,5 @@ def _print_delivery(state: dict[str, Any], now: float) -> None:
     print(f"delivered  {sent}; {state['pending_points'] or 0} points pending, {state['dropped_total']} dropped")
     if state["last_error"] is not None:
         print(f"error      for {duration(now - state['error_since'])}: {state['last_error']}")
+    if state["clock_ahead_s"]:
+        print(f"clock      {clock(state['clock_ahead_s'])}, which may drop points silently: set it right")

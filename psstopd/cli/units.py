@@ -1,6 +1,7 @@
 """Write sizes, changes and times for people."""
 
 _STEP = 1024
+_DIGITS = {"B": 0, "KiB": 0, "MiB": 1, "GiB": 3}  # behind the point, in a column of one unit
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -15,14 +16,26 @@ def size(count: int | None) -> str:
     return f"{'-' if count < 0 else ''}{value:.{digits}f} {_UNITS[unit]}"
 
 
+def in_unit(count: int | None, unit: str) -> str:
+    """Write a number of bytes in a unit that is the same for all: `B`, `KiB` and so on, or `human` for each its own."""
+    if unit == "human" or count is None:
+        return size(count)
+    return f"{count / _STEP ** _UNITS.index(unit):.{_DIGITS[unit]}f}"
+
+
 def change(count: int) -> str:
     """Write a difference of bytes with its sign."""
     return f"+{size(count)}" if count > 0 else size(count)
 
 
-def duration(seconds: float) -> str:
-    """Write a duration with its largest unit: 45 s, 12 min, 3 h, 5 d. A clock that was set back makes none negative."""
-    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+def quantity(count: int | None, field: str) -> str:
+    """Write a value of one of the journal's fields with the unit that the field's name ends in."""
+    if field.endswith("_bytes"):
+        return size(count)
+    unit = {"_ms": " ms", "_us": " us"}.get(field[-3:], "")
+    return "-" if count is None else f"{count}{unit}"
+
+
+def quantity_change(count: int | None, field: str) -> str:
+    """Write a difference of two values of a field with its sign."""
+    return f"{'+' if count is not None and count > 0 else ''}{quantity(count, field)}"

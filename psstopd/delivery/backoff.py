@@ -1,8 +1,8 @@
 """Decide how long to wait before the next try, so that a fleet does not fall upon a server that has just come back."""
 
 from collections.abc import Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+
+from psstopd.delivery.clocks import http_date
 
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 300.0
@@ -28,10 +28,5 @@ def parse_retry_after(value: str, *, now: float) -> float:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-        # "-0000" gives a naive time, which Python would take for local time.
-        until = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return max(0.0, until.timestamp() - now)
-    except (ValueError, TypeError, IndexError, OverflowError):  # what email's parser raises depends on the garbage
-        return 0.0
+    until = http_date(text)
+    return 0.0 if until is None else max(0.0, until - now)

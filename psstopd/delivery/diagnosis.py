@@ -22,8 +22,18 @@ _CURES_BY_ERROR = {
     "TimeoutError": "check host and port in url; a firewall may be dropping the packets",
     "SSLCertVerificationError": "set ca_file to the CA of the server's certificate, and url to a name in it",
     "SSLError": "check that this port speaks TLS, or begin url with http://",
+    "UnusableCertificate": "check cert_file and key_file",
     "FileNotFoundError": "create the file or correct its path",
     "PermissionError": "let the user that psstopd runs as read the file or, if none is named, reach the address",
+}
+
+# What the words of an error tell beyond its class.
+_CURES_BY_WORDS = {
+    "certificate has expired": "renew the server's certificate, and check this machine's clock",
+    "not yet valid": "check the clocks of the server and of this machine",
+    "mismatch, certificate is not valid for": "set url to a name in the server's certificate",
+    "client certificate expired": "renew cert_file and key_file",
+    "client certificate": "set cert_file and key_file to a certificate that the server accepts",
 }
 
 _CURES_BY_STATUS = {
@@ -62,6 +72,9 @@ def diagnose(answer: Answer, config: InfluxDBConfig) -> str | None:
 
 def _transport_cure(error: str) -> str:
     """Name what an operator can do where there was no answer."""
+    for words, cure in _CURES_BY_WORDS.items():
+        if words in error:
+            return cure
     otherwise = "write the token alone into it" if ": token" in error else "check url, and any proxy on the way"
     return _CURES_BY_ERROR.get(error.partition(":")[0], otherwise)
 
@@ -70,6 +83,8 @@ def _cure(status: int, answer: Answer, config: InfluxDBConfig) -> str:
     """Name what an operator can do about a status."""
     if status == http.client.NOT_FOUND and config.api == "v2" and "page not found" in answer.body:
         return 'this server has no /api/v2/write; if it is InfluxDB 1.x, set api = "v1"'
+    if status == http.client.BAD_REQUEST and "SSL certificate" in answer.body:  # nginx
+        return _CURES_BY_WORDS["client certificate"]
     if "retention policy not found" in answer.body:  # InfluxDB 1.x says so with a 500
         return "correct what follows the / in bucket, or leave it out"
     return _CURES_BY_STATUS.get(status) or _CURES_BY_CLASS.get(status // 100, "this is not an HTTP server")

@@ -6,23 +6,29 @@ Of influxdb-client 1.50 only `call_api` is used: the batching mode loses points 
 """
 
 import base64
+import socket
+import ssl
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
-from urllib3.util import make_headers
 
 from psstopd import __version__
 from psstopd.config import InfluxDBConfig
 from psstopd.delivery.causes import cause, os_words
+from psstopd.delivery.proxies import passwords, proxy_for
 from psstopd.delivery.sink import Answer, excerpt
+from psstopd.delivery.tls import UnusableCertificate, tls_context
+
+_Stamp: TypeAlias = tuple[int, int, int]  # what tells a file from its former self: mtime, inode, size
 
 _MILLISECONDS = 1000
 _GZIP_FORMAT = 31  # wbits of zlib for a window of 32 KiB in the format of gzip(1)
@@ -37,18 +43,24 @@ class InfluxDBSink:
         """Send where `config` says; `proxies` stands in for the environment's `https_proxy`, `no_proxy` and so on."""
         self._config = config
         self._proxies = getproxies() if proxies is None else proxies
+        self._passwords = [secret for proxy in self._proxies.values() for secret in passwords(proxy)]
         self._client: Any = None  # the client's methods have no types
+        self._socket: socket.socket | None = None  # of the last answer
+        self._stamps: list[_Stamp | None] = []  # of the certificates that it was made with
 
     def send(self, lines: Iterable[str]) -> Answer:
-        """Post a batch once, without retries, with the token as it is on disk now."""
+        """Post a batch once, without retries, with the token and the certificates as they are on disk now."""
         body = _compressed(lines)
         try:
-            authorization, secrets = _authorization(self._config)
+            authorization, tokens = _authorization(self._config)
         except (OSError, ValueError) as error:
             return Answer(None, error=f"{type(error).__name__}: {_token_problem(error, self._config.token_file)}")
+        secrets = (*tokens, *self._passwords)
         try:
             response = self._post(body, authorization)
-            return _answer(response.status, response.data, response.headers, secrets=secrets)
+            is_fresh = self._is_fresh(response)
+            answer = _answer(response.status, response.data, response.headers, secrets=secrets)
+            return replace(answer, is_fresh=is_fresh)
         except ApiException as error:
             if error.status and error.headers is not None:
                 return _answer(error.status, error.body, error.headers, secrets=secrets)
@@ -64,8 +76,7 @@ class InfluxDBSink:
 
     def _post(self, body: bytes, authorization: Mapping[str, str]) -> Any:  # noqa: ANN401 - the client has no types
         """Make the request and return urllib3's response; ApiException for every status but 2xx."""
-        if self._client is None:
-            self._client = _client(self._config, self._proxies)
+        self._renew_client()
         path, query = _target(self._config)
         timeout = self._config.timeout * _MILLISECONDS
         return self._client.api_client.call_api(
@@ -87,7 +98,25 @@ class InfluxDBSink:
             urlopen_kw={"redirect": False},
         )
 
+    def _is_fresh(self, response: Any) -> bool:  # noqa: ANN401 - as in _post
+        """Tell whether an answer came over another connection than the last: urllib3 replaces a dropped one silently.
+
+        That may be all there is to see of a server that crashed and came back between two requests.
+        """
+        before, self._socket = self._socket, response.connection and response.connection.sock
+        return self._socket is None or self._socket is not before
+
+    def _renew_client(self) -> None:
+        """Have a client that knows the certificates as they are on disk: a new one once they have changed."""
+        stamps = [_stamp(file) for file in (self._config.ca_file, self._config.cert_file, self._config.key_file)]
+        if stamps != self._stamps:
+            self.close()
+        if self._client is None:
+            self._client, self._stamps = _client(self._config, self._proxies), stamps
+
     def _failure(self, error: Exception, secrets: Sequence[str]) -> Answer:
+        if isinstance(error, UnusableCertificate):
+            return Answer(None, error=excerpt(f"{type(error).__name__}: {error}"))
         return Answer(None, error=excerpt(_redact(cause(error, self._config.timeout), secrets)))
 
 
@@ -103,13 +132,12 @@ def _compressed(lines: Iterable[str]) -> bytes:
 
 def _client(config: InfluxDBConfig, proxies: Mapping[str, str]) -> InfluxDBClient:
     """Make the client without its own token, retries or compression; urllib3 by itself ignores proxy variables."""
-    if config.ca_file:
-        Path(config.ca_file).open("rb").close()  # fails with the file's name in it, as urllib3 does not
-    proxy, headers = _proxy(config.url, proxies)
+    proxy, headers = proxy_for(config.url, proxies)
     client = InfluxDBClient(
         config.url,
         retries=False,
-        ssl_ca_cert=config.ca_file or None,
+        ssl_ca_cert=config.ca_file or None,  # for a proxy that speaks TLS, which has a context of its own
+        ssl_context=_context(config),
         connection_pool_maxsize=1,
         proxy=proxy,
         proxy_headers=headers,
@@ -118,17 +146,19 @@ def _client(config: InfluxDBConfig, proxies: Mapping[str, str]) -> InfluxDBClien
     return client
 
 
-def _proxy(url: str, proxies: Mapping[str, str]) -> tuple[str | None, dict[str, str] | None]:
-    """Choose the proxy for `url` and the header for the user and password in its address; ValueError for no URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"}:
-        raise ValueError("url must begin with http:// or https://")
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2], dict(proxies)):
-        return None, None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    userinfo = urlsplit(proxy).netloc.rpartition("@")[0]
-    return proxy, make_headers(proxy_basic_auth=unquote(userinfo)) if userinfo else None
+def _context(config: InfluxDBConfig) -> ssl.SSLContext | None:
+    """Give the side of TLS that is ours; None without TLS, as an unused file must not stop a delivery."""
+    if urlsplit(config.url).scheme != "https":
+        return None
+    return tls_context(config.ca_file or None, config.cert_file, config.key_file)
+
+
+def _stamp(file: str | None) -> _Stamp | None:
+    try:
+        status = Path(file).stat() if file else None
+    except OSError:
+        return None
+    return status and (status.st_mtime_ns, status.st_ino, status.st_size)
 
 
 def _target(config: InfluxDBConfig) -> tuple[str, list[tuple[str, str]]]:
@@ -174,6 +204,7 @@ def _answer(status: int, body: bytes, headers: Mapping[str, str], *, secrets: Se
         status,
         body=excerpt(_redact(body.decode(errors="replace").strip(), secrets)),
         retry_after=None if retry_after is None else excerpt(_redact(retry_after, secrets)),
+        date=headers.get("Date"),
     )
 
 

@@ -27,16 +27,20 @@ class Delivered(NamedTuple):
     largest: int | None = None
 
 
-def deliver(lines: Sequence[str], send: Send) -> Delivered:
-    """Send `lines`, then parts of them as the verdicts ask, until each is accepted or refused alone."""
-    return _Attempt(send).run(lines)
+def deliver(lines: Sequence[str], send: Send, *, is_stuck: bool = False) -> Delivered:
+    """Send `lines`, then parts of them as the verdicts ask, until each is accepted or refused alone.
+
+    `is_stuck` tells that the server has failed on this batch time and again: then a line may be what it fails on.
+    """
+    return _Attempt(send, is_stuck=is_stuck).run(lines)
 
 
 class _Attempt:
     """One attempt at one batch; lives for one call of `deliver`."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, is_stuck: bool) -> None:
         self._send = send
+        self._is_stuck = is_stuck
         self._batch: Sequence[str] = ()
         self._accepted = 0  # lines
         self._largest: int | None = None
@@ -50,12 +54,10 @@ class _Attempt:
         while parts:
             part = parts.pop()
             answer = self._send(part)
-            verdict = judge(answer)
+            verdict = judge(answer, is_stuck=self._is_stuck)
             stopped = self._settle(part, answer, verdict, parts)
             if stopped is not None:
                 return Delivered(stopped)
-        if self._refused and not self._accepted:
-            return Delivered(self._refused[-1][1])
         return Delivered(None, tuple(self._refused), self._largest)
 
     def _settle(
@@ -96,7 +98,7 @@ class _Attempt:
         batch = self._batch
         for line in (batch[-1], batch[0], batch[len(batch) // 2]) if len(batch) > 1 else ():
             answer = self._send([line])
-            verdict = judge(answer)
+            verdict = judge(answer, is_stuck=self._is_stuck)
             if verdict == Verdict.ACCEPTED:
                 self._accepted += 1
                 return None

@@ -18,12 +18,11 @@ _EMPTY = "\\x00"
 # Servers differ in what they read a backslash before punctuation, another backslash or the end as; before a letter or
 # a digit all of them take it literally.
 _AMBIGUOUS_BACKSLASH = re.compile(r"\\(?![0-9A-Za-z])")
+_PROCESSES = SAMPLE_FIELDS.index("processes")
 _ONE_BYTE, _TWO_BYTES = 0xFF, 0xFFFF
 _SPECIAL = re.compile("([,= ])")
 
-_Labels = tuple[str | None, ...]  # the fields of a measurement in the journal's order, None for one that is not sent
-
-_HEALTH_LABELS: _Labels = ("up", "names", *HEALTH_FIELDS)
+_Values = tuple[int | None, ...]
 
 
 def printable(text: str) -> str:
@@ -39,6 +38,27 @@ def escape_tag(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain) or _EMPTY
 
 
+class _Fields:
+    """Writes the fields of one measurement, those that a filter leaves; nothing to close."""
+
+    def __init__(self, names: tuple[str, ...], sent: frozenset[str] | None = None) -> None:
+        """Take `names` in the order of the values, and those of them that are sent; None: all."""
+        indexes = [index for index, name in enumerate(names) if sent is None or name in sent]
+        self._indexes = None if len(indexes) == len(names) else indexes
+        self._labels = [names[index] for index in indexes]
+        self._template = ",".join(f"{label}=%di" for label in self._labels)
+
+    def text(self, values: _Values) -> str:
+        """Write `label=valuei` for everything that is sent and was measured."""
+        chosen = values if self._indexes is None else tuple(values[index] for index in self._indexes)
+        try:
+            return self._template % chosen  # a third of the time that the labels one by one take
+        except TypeError:  # for a None
+            return ",".join(
+                f"{label}={value}i" for label, value in zip(self._labels, chosen, strict=True) if value is not None
+            )
+
+
 class Encoder:
     """Encodes the ticks of one host under one configuration; nothing to close."""
 
@@ -46,24 +66,29 @@ class Encoder:
         """Put `tags` on every point, `host` unless they name another; `fields` filters what is said of names."""
         named = {key: value for key, value in tags.items() if value}
         self._tags = {"host": host} | named
-        self._sample_labels = _selected(SAMPLE_FIELDS, fields)
-        self._process_labels = _selected(PROCESS_FIELDS, fields, always=_UNFILTERED_PROCESS_FIELDS)
+        sent = None if fields is None else frozenset(fields)
+        self._sample_fields = _Fields(SAMPLE_FIELDS, sent)
+        self._process_fields = _Fields(PROCESS_FIELDS, None if sent is None else sent | _UNFILTERED_PROCESS_FIELDS)
+        self._health_fields = _Fields(("up", "names", *HEALTH_FIELDS))
         self._prefixes: dict[tuple[str, str, int | None], str] = {}
         self._health_prefix = _prefix("psstopd", self._tags)
 
     def lines(self, tick: StoredTick) -> list[str]:
         """Encode a tick: a line for each name, each recorded process, and the daemon itself, all at the tick's time."""
-        points = [(self._cached_prefix("psstop", name), self._sample_fields(values)) for name, values in tick.samples]
+        # A point needs a field: where the filter leaves none, the number of processes says that the name was looked at.
+        points = [
+            (
+                self._cached_prefix("psstop", name),
+                self._sample_fields.text(values) or f"processes={values[_PROCESSES]}i",
+            )
+            for name, values in tick.samples
+        ]
         points += [
-            (self._cached_prefix("psstop_process", name, slot=slot), _fields(self._process_labels, values))
+            (self._cached_prefix("psstop_process", name, slot=slot), self._process_fields.text(values))
             for name, slot, values in tick.processes
         ]
-        points.append((self._health_prefix, _fields(_HEALTH_LABELS, (1, len(tick.samples), *tick.health))))
+        points.append((self._health_prefix, self._health_fields.text((1, len(tick.samples), *tick.health))))
         return [f"{prefix} {fields} {tick.time}" for prefix, fields in points]
-
-    def _sample_fields(self, values: tuple[int | None, ...]) -> str:
-        # A point needs a field: where the filter leaves none, the number of processes says that the name was looked at.
-        return _fields(self._sample_labels, values) or f"processes={values[SAMPLE_FIELDS.index('processes')]}i"
 
     def _cached_prefix(self, measurement: str, name: str, *, slot: int | None = None) -> str:
         key = (measurement, name, slot)
@@ -88,19 +113,3 @@ def _prefix(measurement: str, tags: Mapping[str, str]) -> str:
     """Write measurement and tags, sorted by key as InfluxDB recommends."""
     escaped = {escape_tag(key): escape_tag(value) for key, value in tags.items()}
     return ",".join((measurement, *(f"{key}={value}" for key, value in sorted(escaped.items()))))
-
-
-def _selected(
-    names: tuple[str, ...], fields: tuple[str, ...] | None, *, always: frozenset[str] = frozenset()
-) -> _Labels:
-    """Keep the names that the filter or `always` lists; a filter of None keeps all."""
-    return tuple(name if fields is None or name in fields or name in always else None for name in names)
-
-
-def _fields(labels: _Labels, values: tuple[int | None, ...]) -> str:
-    """Write `label=valuei` for everything that is sent and was measured."""
-    return ",".join(
-        f"{label}={value}i"
-        for label, value in zip(labels, values, strict=True)
-        if label is not None and value is not None
-    )

@@ -1,7 +1,7 @@
 """What the shipper asks of a destination, and what it hears back: the answer is kept apart from what it means."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
 
@@ -17,7 +17,9 @@ class Answer:
     status: int | None  # None: no HTTP answer
     body: str = ""  # excerpt, escaped
     retry_after: str | None = None  # as sent
+    date: str | None = field(default=None, compare=False)  # the server's clock, as sent
     error: str | None = None  # exception class and cause in words, where there was no usable answer
+    is_fresh: bool = field(default=False, compare=False)  # it came over a connection made for this request
 
 
 ACCEPTED = Answer(int(HTTPStatus.NO_CONTENT))

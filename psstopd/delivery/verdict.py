@@ -15,6 +15,7 @@ _RESETS = ("ConnectionResetError", "BrokenPipeError", "RemoteDisconnected", "Inc
 _TOO_LARGE = re.compile(r"too (big|large)|exceeds? .*(limit|size)|maxRequestSize|entity too large", re.IGNORECASE)
 _PARTIAL_WRITE = re.compile(r"partial write", re.IGNORECASE)
 _TEMPORARY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_ON_THE_WAY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 _BAD_LINES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
@@ -33,8 +34,8 @@ class Verdict(StrEnum):
         return self in (Verdict.KEEP, Verdict.ASK)
 
 
-def judge(answer: Answer) -> Verdict:
-    """Give the verdict on one answer."""
+def judge(answer: Answer, *, is_stuck: bool = False) -> Verdict:
+    """Give the verdict on one answer; `is_stuck` tells that the server has failed on this batch time and again."""
     if accepted(answer):
         return Verdict.ACCEPTED
     status = answer.status
@@ -42,11 +43,16 @@ def judge(answer: Answer) -> Verdict:
         return Verdict.KEEP
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (status in _BAD_LINES and _TOO_LARGE.search(answer.body)):
         return Verdict.HALVE
-    if status in _BAD_LINES or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _PARTIAL_WRITE.search(answer.body)):
+    if status in _BAD_LINES or (is_server_error(answer) and (is_stuck or _PARTIAL_WRITE.search(answer.body))):
         return Verdict.ISOLATE
     if status in _TEMPORARY or not 400 <= status < 500:  # noqa: PLR2004 - the client's mistakes
         return Verdict.KEEP
     return Verdict.ASK
+
+
+def is_server_error(answer: Answer) -> bool:
+    """Tell whether the server failed in itself, as it may over one line; 502, 503 and 504 are of the way to it."""
+    return answer.status is not None and answer.status >= 500 and answer.status not in _ON_THE_WAY  # noqa: PLR2004
 
 
 def is_reset(answer: Answer) -> bool:

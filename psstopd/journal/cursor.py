@@ -14,6 +14,7 @@ from typing import NamedTuple
 from psstopd.journal import recovery
 from psstopd.journal.errors import QuarantineFull
 from psstopd.journal.files import connect, connect_read_only
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader
 
 log = logging.getLogger("psstopd.shipper")
@@ -24,13 +25,16 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS delivery (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     journal_id TEXT NOT NULL, -- empty before the first look into the journal
-    cursor INTEGER NOT NULL, -- tick.id up to which everything was accepted
+    cursor INTEGER NOT NULL, -- tick.id up to which everything was accepted, but for the backlog:
+    backlog_after INTEGER NOT NULL, -- what is behind this one,
+    backlog_until INTEGER NOT NULL, -- up to this one
     delivered_at INTEGER, -- Unix seconds
     delivered_total INTEGER NOT NULL DEFAULT 0,
     errors_total INTEGER NOT NULL DEFAULT 0,
     error TEXT, -- what stands in the way now
     error_since INTEGER,
-    quarantined_total INTEGER NOT NULL DEFAULT 0
+    quarantined_total INTEGER NOT NULL DEFAULT 0,
+    clock_ahead INTEGER NOT NULL DEFAULT 0 -- seconds that this host's clock is ahead of the server's, 0: in tolerance
 );
 CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,13 +50,25 @@ class Delivery(NamedTuple):
     """The state of delivery. `error` is None while the last try was accepted; times are Unix seconds."""
 
     journal_id: str
-    cursor: int
-    delivered_at: int | None
-    delivered_total: int
-    errors_total: int
-    error: str | None
-    error_since: int | None
-    quarantined_total: int
+    cursor: int = 0
+    backlog_after: int = 0
+    backlog_until: int = 0
+    delivered_at: int | None = None
+    delivered_total: int = 0
+    errors_total: int = 0
+    error: str | None = None
+    error_since: int | None = None
+    quarantined_total: int = 0
+    clock_ahead: int = 0
+
+    @property
+    def position(self) -> Position:
+        """The place in the queue."""
+        return Position(self.cursor, self.backlog_after, self.backlog_until)
+
+    def at(self, position: Position) -> "Delivery":
+        """Give the same at another place."""
+        return self._replace(**position._asdict())
 
 
 def cursor_path(journal_path: str) -> str:
@@ -72,33 +88,46 @@ def read_delivery(journal_path: str) -> Delivery | None:
 class Cursor:
     """The one writer of the cursor file; lives as long as the shipper, which closes it.
 
-    A damaged file is replaced, and a cursor into another journal begins at that journal's first tick. While the disk
-    takes nothing the cursor moves in memory alone: delivery goes on, and a restart sends some points twice.
+    A damaged file is replaced, and what was set aside in it carried over. A cursor into another journal begins at that
+    journal's first tick. While the disk takes nothing the cursor moves in memory alone: delivery goes on, and a restart
+    sends some points twice.
     """
 
     def __init__(self, journal_path: str) -> None:
         self._path = cursor_path(journal_path)
         self._connection = _open(self._path)
-        self._delivery = _read(self._connection) or Delivery("", 0, None, 0, 0, None, None, 0)
+        self._delivery = _read(self._connection) or Delivery("")
         self._unsaved: str | None = None
-        self._failing_since = self._delivery.error_since
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
-    def position(self, journal: JournalReader) -> int:
-        """Give the last accepted tick of `journal`."""
+    def position(self, journal: JournalReader) -> Position:
+        """Give the place in `journal`."""
         journal_id = journal.journal_id()
         if journal_id != self._delivery.journal_id:
-            self._set(self._delivery._replace(journal_id=journal_id, cursor=0))
-        return self._delivery.cursor
+            self._set(self._delivery.at(Position())._replace(journal_id=journal_id))
+        return self._delivery.position
 
-    def advance(self, tick_id: int, *, points: int, now: int) -> None:
-        """Note that everything up to `tick_id` was accepted, `points` points with this answer."""
+    def move(self, position: Position, *, points: int, now: int) -> None:
+        """Go to another place after `points` points were accepted."""
         total = self._delivery.delivered_total + points
-        accepted = self._delivery._replace(cursor=tick_id, delivered_at=now, delivered_total=total)
-        self._set(accepted._replace(error=None, error_since=None))
+        self._set(self._delivery.at(position)._replace(delivered_at=now, delivered_total=total))
+
+    def recover(self) -> None:
+        """Note that nothing is in the way any more."""
+        if self._delivery.error is not None:
+            self._set(self._delivery._replace(error=None, error_since=None))
+
+    def doubt(self, after: int, until: int) -> None:
+        """Make backlog of accepted ticks behind `after`, up to `until`: the server may have lost them."""
+        position = self._delivery.position
+        self._set(self._delivery.at(position.leaving(after, min(until, position.cursor))))
+
+    def note_clock(self, seconds_ahead: int) -> None:
+        """Note how far this host's clock is ahead of the server's."""
+        self._set(self._delivery._replace(clock_ahead=seconds_ahead))
 
     def set_aside(self, refused: Sequence[tuple[str, str]], *, now: int) -> None:
         """Keep refused lines, each with its answer. Raises QuarantineFull, or sqlite3.DatabaseError."""
@@ -128,18 +157,12 @@ class Cursor:
             self._connection.execute("UPDATE quarantine SET retry = 0, answer = ? WHERE id = ?", (answer, line_id))
 
     @property
-    def failing_since(self) -> int | None:
-        """When the tries that are not accepted began, None while they are; it survives a restart of the shipper."""
-        return self._failing_since if self._delivery.error is not None else None
-
-    def rewind(self, tick_id: int) -> None:
-        """Go back so that everything behind `tick_id` is sent once more; never forward."""
-        self._set(self._delivery._replace(cursor=min(tick_id, self._delivery.cursor)))
+    def delivered_at(self) -> int | None:
+        """When the last batch was accepted, in Unix seconds."""
+        return self._delivery.delivered_at
 
     def fail(self, error: str, *, now: int) -> None:
         """Note that a try was not accepted, and why."""
-        if self._delivery.error is None:
-            self._failing_since = now
         since = self._delivery.error_since if error == self._delivery.error else now
         errors_total = self._delivery.errors_total + 1
         self._set(self._delivery._replace(errors_total=errors_total, error=error, error_since=since))
@@ -188,11 +211,25 @@ def _open(path: str) -> sqlite3.Connection:
 
 
 def _replace(path: str) -> sqlite3.Connection:
-    """Begin a new file; the damaged one is renamed. Nobody has it open for writing."""
-    recovery.set_aside(path, recovery.free_name(path))
+    """Begin a new file with the quarantine of the damaged one, which is renamed. Nobody has it open for writing."""
+    kept_as = recovery.free_name(path)
+    recovery.set_aside(path, kept_as)
     connection = connect(path)
     connection.executescript(_SCHEMA)
+    carried_over = _carry_over(connection, kept_as)
+    log.warning("cursor file was damaged: lines_carried_over=%d damaged_file=%s", carried_over, kept_as)
     return connection
+
+
+def _carry_over(connection: sqlite3.Connection, damaged_path: str) -> int:
+    """Copy what was set aside, up to the damage; give the number of lines."""
+    before = connection.total_changes
+    connection.execute("BEGIN")
+    with suppress(sqlite3.DatabaseError), closing(connect_read_only(damaged_path)) as damaged:
+        for row in damaged.execute("SELECT line, answer, set_aside_at, retry FROM quarantine ORDER BY id"):
+            connection.execute("INSERT INTO quarantine (line, answer, set_aside_at, retry) VALUES (?, ?, ?, ?)", row)
+    connection.execute("COMMIT")
+    return connection.total_changes - before
 
 
 def _read(connection: sqlite3.Connection) -> Delivery | None:
@@ -200,7 +237,7 @@ def _read(connection: sqlite3.Connection) -> Delivery | None:
     return None if row is None else Delivery(*row)
 
 
-_COUNTS = ("cursor", "delivered_total", "errors_total", "quarantined_total")
+_COUNTS = tuple(field for field, default in Delivery._field_defaults.items() if default is not None)  # never NULL
 _SELECT = f"SELECT {', '.join(Delivery._fields)} FROM delivery WHERE " + " AND ".join(
     f"typeof({count}) = 'integer'" for count in _COUNTS
 )

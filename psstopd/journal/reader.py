@@ -1,11 +1,14 @@
 """Read the journal while the daemon writes it: whole ticks for delivery, one name's series for people."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from psstopd.journal.files import connect_read_only
 from psstopd.journal.schema import HEALTH_FIELDS, PROCESS_FIELDS, SAMPLE_FIELDS
+
+_ANY = 2**63 - 1  # no id is past it
 
 
 class StoredTick(NamedTuple):
@@ -52,12 +55,14 @@ class JournalReader:
         """Give the id of the newest tick, 0 when there is none."""
         return int(self._connection.execute("SELECT ifnull(max(id), 0) FROM tick").fetchone()[0])
 
-    def batch(self, after: int, most_points: int) -> list[StoredTick]:
-        """Give whole ticks behind the one with id `after`, oldest first: as many as fit `most_points`, at least one."""
+    def batch(self, after: int, most_points: int, *, until: int = _ANY) -> list[StoredTick]:
+        """Give whole ticks behind the one with id `after`, up to `until`, oldest first.
+
+        There are as many as fit `most_points`, and at least one where there is any.
+        """
         last, begin = after, None
         with self._one_moment():
-            ticks = self._connection.execute("SELECT id, points_before FROM tick WHERE id > ? ORDER BY id", (after,))
-            for tick_id, points_before in ticks:
+            for tick_id, points_before in self._connection.execute(_BEHIND, (after, until)):
                 if begin is None:
                     begin = points_before
                 elif points_before - begin >= most_points:
@@ -67,6 +72,15 @@ class JournalReader:
         while len(batch) > 1 and sum(tick.points for tick in batch) > most_points:
             batch.pop()
         return batch
+
+    def newest_batch(self, after: int, most_points: int) -> int:
+        """Give the id behind which lie the newest ticks that fit `most_points`, at least one; `after` where all do."""
+        with self._one_moment():
+            newest, end = end_of_queue(self._connection)
+            for tick_id, points_before in self._connection.execute(_NEWEST_FIRST, (after,)):
+                if end - points_before > most_points and tick_id < newest:
+                    return int(tick_id)
+        return after
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:
@@ -111,6 +125,21 @@ class JournalReader:
             yield HistoryRow(time, tuple(values))
 
 
+def end_of_queue(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Give the id of the newest tick, and the points of all ticks up to its end since the journal began."""
+    last = connection.execute("SELECT id, points_before FROM tick ORDER BY id DESC LIMIT 1").fetchone()
+    if last is None:
+        return 0, 0
+    own = connection.execute(_POINTS_OF_NAMES, {"id": last[0]}).fetchone()[0]
+    return int(last[0]), int(last[1] + own + 1)
+
+
+_POINTS_OF_NAMES = (
+    "SELECT (SELECT count(*) FROM sample WHERE tick_id = :id)"
+    " + (SELECT count(*) FROM process_sample WHERE tick_id = :id)"
+)
+_BEHIND = "SELECT id, points_before FROM tick WHERE id > ? AND id <= ? ORDER BY id"
+_NEWEST_FIRST = "SELECT id, points_before FROM tick WHERE id > ? ORDER BY id DESC"
 _TICKS = f"SELECT id, time, {', '.join(HEALTH_FIELDS)} FROM tick WHERE id BETWEEN ? AND ? ORDER BY id"
 _SAMPLES = (
     f"SELECT tick_id, name, {', '.join('sample.' + field for field in SAMPLE_FIELDS)}"

@@ -88,12 +88,24 @@ def salvage(path: str) -> Salvage:
         # Without a -wal the file is complete once it is closed; one that was cut off is begun anew, so no sync before.
         connection.executescript(f"PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; BEGIN;{SCHEMA}COMMIT;")
         _copy_all(connection, path, salvage)
-    fd = os.open(salvage.fresh, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    _sync(salvage.fresh)
     return salvage
+
+
+def rewrite(connection: sqlite3.Connection, path: str) -> None:
+    """Write a file that was removed anew from the connection that still has all of it, and close that.
+
+    A file that has come in its place is renamed. Raises OSError or sqlite3.Error when there is no room for it.
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.remove(_fresh(path))
+    with closing(sqlite3.connect(file_uri(_fresh(path)), uri=True)) as copy:
+        connection.backup(copy)
+    _sync(_fresh(path))
+    connection.close()  # before the renaming: SQLite removes the -wal of a file that it closes by its name
+    set_aside(path, free_name(path))
+    os.rename(_fresh(path), path)
 
 
 def replace(path: str, salvage: Salvage) -> None:
@@ -106,6 +118,14 @@ def finish_replacement(path: str) -> None:
     """Finish a `replace` that was cut off in the middle."""
     if not os.path.exists(path) and os.path.exists(_fresh(path)):
         os.rename(_fresh(path), path)
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _fresh(path: str) -> str:

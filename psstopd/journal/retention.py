@@ -3,6 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
+from psstopd.journal.position import Position
 from psstopd.journal.schema import ROLLUP_SECONDS
 from psstopd.journal.statements import COUNT_DROPPED
 
@@ -14,13 +15,17 @@ _PAGES_A_TICK, _BYTES_A_POINT = 16, 512  # more than a tick takes with its rollu
 
 
 class Bounds(NamedTuple):
-    """What may be removed: `now` and ages in seconds; `delivered` is the last delivered tick, None without a server."""
+    """What may be removed: `now` and ages in seconds; `delivered` is what the server has, None without a server."""
 
     now: int
     raw_for: int
     rollup_for: int
     max_size: int
-    delivered: int | None
+    delivered: Position | None
+
+    def run(self, tick_id: int) -> tuple[bool, int]:
+        """Tell whether a tick need not be kept for the server, and up to which tick that holds."""
+        return (True, _ANY) if self.delivered is None else self.delivered.run(tick_id)
 
 
 def step(connection: sqlite3.Connection, bounds: Bounds) -> int | None:
@@ -37,8 +42,8 @@ def step(connection: sqlite3.Connection, bounds: Bounds) -> int | None:
         (bounds.now - bounds.raw_for, TICKS_A_STEP),
     ).fetchone()[0]
     if expired is not None:
-        may_go = expired if bounds.delivered is None else min(expired, bounds.delivered)
-        if (lost := _remove_ticks(connection, may_go, bounds.delivered)) is not None:
+        may_go = expired if bounds.delivered is None else min(expired, bounds.delivered.complete)
+        if (lost := _remove_ticks(connection, may_go, counted=False)) is not None:
             return lost
     return 0 if _remove_rollups(connection, bounds.now - bounds.rollup_for) else None
 
@@ -58,8 +63,8 @@ def make_room(connection: sqlite3.Connection, bounds: Bounds) -> int | None:
         return 0
     if tick is None:
         return None
-    last = _ANY if bounds.delivered is None or tick[0] > bounds.delivered else bounds.delivered
-    return _remove_ticks(connection, last, bounds.delivered)
+    delivered, last = bounds.run(tick[0])
+    return _remove_ticks(connection, last, counted=not delivered)
 
 
 def make_room_for(points: int, connection: sqlite3.Connection, bounds: Bounds) -> int | None:
@@ -84,22 +89,26 @@ def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
 
 def _rollup_goes_first(bounds: Bounds, tick: tuple[int, int], rollup_time: int) -> bool:
     tick_id, tick_time = tick
-    if bounds.delivered is not None and tick_id > bounds.delivered:
+    delivered, _ = bounds.run(tick_id)
+    if not delivered:
         return rollup_time + ROLLUP_SECONDS <= tick_time
     return (bounds.now - rollup_time) * bounds.raw_for > (bounds.now - tick_time) * bounds.rollup_for
 
 
-def _remove_ticks(connection: sqlite3.Connection, last: int, delivered: int | None) -> int | None:
-    """Remove some of the oldest ticks up to `last`, never the newest; give the undelivered points lost, or None."""
+def _remove_ticks(connection: sqlite3.Connection, last: int, *, counted: bool) -> int | None:
+    """Remove some of the oldest ticks up to `last`, never the newest; give the points lost if `counted`, None of none.
+
+    They are counted as lost in the same transaction.
+    """
     ids = connection.execute(
         "SELECT id FROM tick WHERE id <= ? AND id < (SELECT max(id) FROM tick) ORDER BY id LIMIT ?",
         (last, TICKS_A_STEP),
     ).fetchall()
     if not ids:
         return None
-    last = ids[-1][0]
+    first, last = ids[0][0], ids[-1][0]
     connection.execute("BEGIN IMMEDIATE")
-    dropped = 0 if delivered is None else _points_between(connection, max(delivered, ids[0][0] - 1), last)
+    dropped = _points_of(connection, first, last) if counted else 0
     for table, key in (("sample", "tick_id"), ("process_sample", "tick_id"), ("tick", "id")):
         connection.execute(f"DELETE FROM {table} WHERE {key} <= ?", (last,))
     if dropped:
@@ -108,15 +117,11 @@ def _remove_ticks(connection: sqlite3.Connection, last: int, delivered: int | No
     return dropped
 
 
-def _points_between(connection: sqlite3.Connection, after: int, last: int) -> int:
-    """Count the points of the ticks behind `after` up to `last`, which is not the newest."""
-    if after >= last:
-        return 0
-    first, behind = (
-        connection.execute("SELECT points_before FROM tick WHERE id > ? ORDER BY id LIMIT 1", (tick_id,)).fetchone()[0]
-        for tick_id in (after, last)
-    )
-    return int(behind - first)
+def _points_of(connection: sqlite3.Connection, first: int, last: int) -> int:
+    """Count the points of the ticks from `first` to `last`, which is not the newest."""
+    (begin,) = connection.execute("SELECT points_before FROM tick WHERE id = ?", (first,)).fetchone()
+    (end,) = connection.execute("SELECT points_before FROM tick WHERE id > ? ORDER BY id LIMIT 1", (last,)).fetchone()
+    return int(end - begin)
 
 
 def _remove_rollups(connection: sqlite3.Connection, before: int) -> int:

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import suppress
 
+from psstopd.journal.reader import end_of_queue
 from psstopd.journal.statements import (
     COUNT_DROPPED,
     HEALTH_INSERT,
@@ -32,7 +33,7 @@ class TickWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._names: dict[str, list[int]] = {}  # name: id, starts_total
-        self.newest_id, self.points = _last(connection)
+        self.newest_id, self.points = end_of_queue(connection)
 
     def write(self, tick: Tick, *, dropped: int) -> None:
         """Write a tick, and that `dropped` points found no room before it; whole, on the disk, or not at all."""
@@ -83,16 +84,3 @@ class TickWriter:
         self._names.clear()
         with suppress(sqlite3.DatabaseError):
             self._connection.rollback()
-
-
-def _last(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Give the id of the newest tick and the points up to its end."""
-    last = connection.execute("SELECT id, points_before FROM tick ORDER BY id DESC LIMIT 1").fetchone()
-    if last is None:
-        return 0, 0
-    own = connection.execute(
-        "SELECT (SELECT count(*) FROM sample WHERE tick_id = :id)"
-        " + (SELECT count(*) FROM process_sample WHERE tick_id = :id)",
-        {"id": last[0]},
-    ).fetchone()[0]
-    return int(last[0]), int(last[1] + own + 1)

@@ -9,7 +9,8 @@ Promises on disk:
 * The file never grows past `max_size`: the oldest ticks and rollups make room, undelivered ticks last, and every
   undelivered point that goes this way is counted in `dropped_total`. The -wal beside it is some 4 MiB more.
 * While the disk is full, ticks are held in memory up to HELD_POINTS points and written when there is room again.
-* A damaged file is renamed, never deleted, and what SQLite can still read of it is carried over.
+* A damaged file is renamed, never deleted, and what SQLite can still read of it is carried over. One that is removed
+  under the running daemon is written anew, whole.
 * One daemon writes, held by a lock beside the file; anyone who may read the file may read it meanwhile.
 """
 
@@ -27,12 +28,15 @@ from psstopd.journal import recovery, retention
 from psstopd.journal.errors import JournalFull, JournalUnusable
 from psstopd.journal.files import empty_wal, lock
 from psstopd.journal.opening import bound_pages, open_journal
+from psstopd.journal.position import Position
 from psstopd.journal.ticks import TickWriter, count_points
 from psstopd.model import Tick
 
 log = logging.getLogger("psstopd")
 
 HELD_POINTS = 6000  # about 4 MiB
+
+_FIRST_BEHIND = "SELECT points_before, time FROM tick WHERE id > ? ORDER BY id LIMIT 1"
 
 Remove = Callable[[sqlite3.Connection, retention.Bounds], int | None]
 
@@ -46,7 +50,7 @@ class Journal:
         self._boot_id = boot_id
         self._held: deque[Tick] = deque()
         self._dropped = self._dropped_on_disk = 0
-        self._delivered: int | None = None
+        self._delivered: Position | None = None
         self._lock = lock(config.path)
         try:
             self._open(newest_id=0)
@@ -66,10 +70,10 @@ class Journal:
         self._connection.close()
         os.close(self._lock)
 
-    def append(self, tick: Tick, *, delivered: int | None) -> None:
+    def append(self, tick: Tick, *, delivered: Position | None) -> None:
         """Write a tick, and those held before it. Raises JournalFull while the disk takes none; it is then held.
 
-        `delivered` is the last delivered tick, None without a server; the oldest make room when the file is full.
+        `delivered` tells which ticks the server has, None without one; the oldest make room when the file is full.
         Raises JournalUnusable when the file is damaged and can't be replaced.
         """
         self._delivered = delivered
@@ -78,8 +82,8 @@ class Journal:
             self._dropped += count_points(self._held.popleft())
         self._write_held()
 
-    def trim(self, now: int, *, delivered: int | None, seconds: float) -> None:
-        """Keep the bounds for about `seconds`; `delivered` is the last delivered tick, None without a server."""
+    def trim(self, now: int, *, delivered: Position | None, seconds: float) -> None:
+        """Keep the bounds for about `seconds`; `delivered` tells which ticks the server has, None without one."""
         until = time.perf_counter() + seconds
         bounds = self._bounds(now, delivered)
         while self._remove(retention.step, bounds) and time.perf_counter() < until:
@@ -99,21 +103,26 @@ class Journal:
         row = self._connection.execute("SELECT time FROM tick ORDER BY id DESC LIMIT 1").fetchone()
         return None if row is None else int(row[0])
 
-    def pending(self, delivered: int) -> tuple[int | None, int | None]:
-        """Give the number of points behind the tick `delivered`, and the time of the oldest; held ones count.
+    def pending(self, delivered: Position) -> tuple[int | None, int | None]:
+        """Give the number of points that were not delivered, and the time of the oldest; held ones count.
 
         Neither is known while the file can't be read; the next `append` sees to that.
         """
         try:
-            row = self._connection.execute(
-                "SELECT points_before, time FROM tick WHERE id > ? ORDER BY id LIMIT 1", (delivered,)
-            ).fetchone()
+            new, backlog_begin, backlog_end = (self._first_behind(tick_id) for tick_id in delivered)
         except sqlite3.DatabaseError as error:
             self._is_damaged |= recovery.is_corrupt(error)
             return None, None
-        if row is None:
-            return self.held_points, self._held[0].time if self._held else None
-        return self._ticks.points - row[0] + self.held_points, row[1]
+        backlog = backlog_end[0] - backlog_begin[0]
+        points = backlog + self._ticks.points - new[0] + self.held_points
+        held = self._held[0].time if self._held else None
+        oldest = backlog_begin[1] if backlog else new[1]
+        return points, held if oldest is None else oldest
+
+    def _first_behind(self, tick_id: int) -> tuple[int, int | None]:
+        """Give the points before the first tick behind another, and its time; all points, None where there is none."""
+        row = self._connection.execute(_FIRST_BEHIND, (tick_id,)).fetchone()
+        return (self._ticks.points, None) if row is None else (row[0], row[1])
 
     @property
     def id(self) -> str:
@@ -133,6 +142,7 @@ class Journal:
     def _open(self, *, newest_id: int) -> None:
         self._connection = open_journal(self._config, boot_id=self._boot_id, newest_id=newest_id)
         self._is_damaged = False
+        self._file = _identity(self._config.path)
         self._ticks = TickWriter(self._connection)
         meta = dict(self._connection.execute("SELECT key, value FROM meta"))
         self._id = str(meta["journal_id"])
@@ -140,6 +150,8 @@ class Journal:
         self._dropped = max(self._dropped, self._dropped_on_disk)
 
     def _write_held(self) -> None:
+        if _identity(self._config.path) != self._file:
+            self._put_back()
         while self._held:
             self._write(self._held[0])
             self._held.popleft()
@@ -200,9 +212,32 @@ class Journal:
         log.error("journal was damaged: %s", salvage)
         self._open(newest_id=newest_id)
 
-    def _bounds(self, now: int, delivered: int | None) -> retention.Bounds:
+    def _put_back(self) -> None:
+        """Write a file that somebody has removed anew; the open connection still has all of it."""
+        path = self._config.path
+        newest_id = self._ticks.newest_id
+        try:
+            recovery.rewrite(self._connection, path)
+            if not os.path.exists(f"{path}.lock"):
+                removed, self._lock = self._lock, lock(path)
+                os.close(removed)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalFull(f"{path}: removed, and can't be written anew: {error}") from error
+        log.error("journal was removed while in use, and is written anew: %s", path)
+        self._open(newest_id=newest_id)
+
+    def _bounds(self, now: int, delivered: Position | None) -> retention.Bounds:
         config = self._config
         return retention.Bounds(now, config.raw_for, config.rollup_for, config.max_size, delivered)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Tell a file from any other that takes its place; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_full(error: sqlite3.DatabaseError) -> bool:

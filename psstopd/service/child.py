@@ -3,14 +3,15 @@
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from psstopd import exits
 from psstopd.config import Config, to_json
 from psstopd.service.handover import in_memory
+from psstopd.service.process import Process
+from psstopd.service.pulse import SLACK_SECONDS, Pulse
 
 log = logging.getLogger("psstopd")
 
@@ -23,7 +24,7 @@ class ShipperChild:
     """One shipper at a time, or none when the config names no sink; lives as long as the daemon.
 
     The daemon polls it whenever it wakes, and stops it. The config goes to the child's standard input, so that no
-    secret is among its arguments.
+    secret is among its arguments; its standard output is its pulse, unless that is where the lines go.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class ShipperChild:
         self._stdout = stdout
         self._after = after
         self._monotonic = monotonic
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
+        self._pulse: Pulse | None = None
         self._delay = _FIRST_DELAY
         self._started_at = self._start_at = 0.0
+        self._is_late = False  # the last one ended amid a request that was over its deadline
         self._kill_at: float | None = None  # when one that was told to end has had its time
         self.closed = False  # nobody reads standard output any more
 
@@ -82,31 +85,50 @@ class ShipperChild:
         if self._process is None:
             return
         self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        self._process.wait(_STOP_SECONDS)
+        self._process.reap()
+        self._forget()
 
-    def _look_after(self, process: "subprocess.Popen[bytes]", now: float) -> None:
+    def _look_after(self, process: Process, now: float) -> None:
         code = process.poll()
         if code is None:
+            if self._kill_at is None:
+                self._listen(now)
             if self._kill_at is not None and now >= self._kill_at:
                 process.kill()
             return
-        self._process = None
+        self._forget()
         if self._kill_at is None:
             self._note_end(code, now)
         self._kill_at = None
+
+    def _listen(self, now: float) -> None:
+        """Give up a shipper that has shown no progress for longer than any request may take: stopped, or stuck."""
+        if self._pulse is None or self._config.influxdb is None:
+            return
+        silent = self._pulse.silent_seconds(now)
+        if silent > self._config.influxdb.deadline + SLACK_SECONDS:
+            self._put_off(f"killed: no progress for {silent:.0f} s", now)
+            self._kill_at = now
+
+    def _forget(self) -> None:
+        """Let go of a shipper that has been reaped."""
+        self._process = None
+        if self._pulse is not None:
+            self._pulse.close()
+            self._pulse = None
 
     def _note_end(self, code: int, now: float) -> None:
         self.closed = code == exits.SINK_CLOSED
         if self.closed:
             return
+        if code == exits.OK:  # it has said why it begins anew
+            self._start_at, self._delay = now + _FIRST_DELAY, _FIRST_DELAY
+            return
         if now - self._started_at > _STEADY_SECONDS:
             self._delay = _FIRST_DELAY
-        why = "a request was over its deadline" if code == -signal.SIGALRM else f"exit_code={code}"
+        self._is_late = code == -signal.SIGALRM
+        why = "a request was over its deadline" if self._is_late else f"exit_code={code}"
         self._put_off(f"ended: {why}", now)
 
     def _put_off(self, why: str, now: float) -> None:
@@ -116,12 +138,17 @@ class ShipperChild:
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     def _start(self, now: float) -> None:
-        environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
-        command = [sys.executable, "-P", "-m", "psstopd.cli.ship", str(os.getpid())]
-        command += [str(self._after)] if self._stdout else []
+        mode = ["--stdout", str(self._after)] if self._stdout else ["--late"] if self._is_late else []
+        environ = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
         try:
-            with in_memory(to_json(self._config).encode()) as standard_input:
-                self._process = subprocess.Popen(command, stdin=standard_input, env=environment)
+            with ExitStack() as stack:
+                files = {0: stack.enter_context(in_memory(to_json(self._config).encode())).fileno()}
+                if not self._stdout:
+                    self._pulse = Pulse(now)
+                    stack.callback(self._pulse.close_mouth)
+                    files[1] = self._pulse.mouth
+                self._process = Process("psstopd.cli.ship", str(os.getpid()), *mode, files=files, environ=environ)
         except OSError as error:  # no memory, process or descriptor to be had
+            self._forget()
             self._put_off(f"not started: {error}", now)
         self._started_at = now

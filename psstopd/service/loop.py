@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 
 from psstopd.config import Config
 from psstopd.journal.errors import JournalFull
+from psstopd.journal.position import Position
 from psstopd.journal.writer import Journal
 from psstopd.model import Health, Tick
 from psstopd.sampling import ticker
@@ -192,7 +193,7 @@ class Daemon:
         self._ready = True
         self._parts.notifier.ready(self._status)
 
-    def _journal(self, tick: Tick, delivered: int | None) -> None:
+    def _journal(self, tick: Tick, delivered: Position | None) -> None:
         """Write a tick and keep the journal's bounds; log when it stops and when it begins to take ticks again."""
         journal = self._parts.journal
         trouble = None

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from psstopd.journal.cursor import Delivery, read_delivery
+from psstopd.journal.position import Position
 from psstopd.journal.writer import Journal
 from psstopd.service.child import ShipperChild
 
@@ -10,10 +11,10 @@ from psstopd.service.child import ShipperChild
 class QueueState(NamedTuple):
     """The queue at one moment; everything is None where there is no server to deliver to.
 
-    `delivered` is the last delivered tick, 0 when there is none; `oldest` the time of the oldest pending point.
+    `oldest` is the time of the oldest pending point.
     """
 
-    delivered: int | None = None
+    delivered: Position | None = None
     points: int | None = None
     oldest: int | None = None
     delivery: Delivery | None = None
@@ -47,5 +48,5 @@ class Queue:
             return QueueState()
         delivery = read_delivery(self._path)
         known = delivery is not None and delivery.journal_id == self._journal.id
-        delivered = delivery.cursor if delivery is not None and known else 0
+        delivered = delivery.position if delivery is not None and known else Position()
         return QueueState(delivered, *self._journal.pending(delivered), delivery)

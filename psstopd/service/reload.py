@@ -1,10 +1,11 @@
 """Read the config in a short-lived child: pydantic costs 20 MiB that the sampler would never give back."""
 
-import subprocess
-import sys
+import os
+from contextlib import ExitStack
 
 from psstopd.config import Config, from_json
 from psstopd.service.handover import in_memory
+from psstopd.service.process import Process
 
 
 class ConfigRefused(Exception):  # noqa: N818 - says what is wrong, the caller decides what it is worth
@@ -16,15 +17,13 @@ class ConfigLoad:
 
     def __init__(self, path: str | None) -> None:
         """Start the child. Raises ConfigRefused when the machine has no room for it."""
-        argument = [] if path is None else ["--config", path]
+        arguments = [] if path is None else ["--config", path]
         try:
-            self._out, self._err = in_memory(), in_memory()
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "psstopd.settings", *argument],
-                stdin=subprocess.DEVNULL,
-                stdout=self._out,
-                stderr=self._err,
-            )
+            with ExitStack() as stack, open(os.devnull, "rb") as nothing:
+                self._out, self._err = (stack.enter_context(in_memory()) for _ in range(2))
+                files = {0: nothing.fileno(), 1: self._out.fileno(), 2: self._err.fileno()}
+                self._process = Process("psstopd.settings", *arguments, files=files, environ=os.environ)
+                stack.pop_all()
         except OSError as error:
             raise ConfigRefused(f"the config can't be read now: {error}; try again") from error
 
@@ -33,8 +32,8 @@ class ConfigLoad:
         return self._process.poll() is not None
 
     def result(self) -> Config:
-        """Wait for the child and give what it read. Raises ConfigRefused."""
-        code = self._process.wait()
+        """Give what the child has read. Raises ConfigRefused."""
+        code = self._process.poll()
         for file in (self._out, self._err):
             file.seek(0)
         if code != 0:
@@ -44,7 +43,6 @@ class ConfigLoad:
 
     def close(self) -> None:
         """End a child that still reads, be it a pipe that nobody writes to, and let go of what it said."""
-        self._process.kill()
-        self._process.wait()
+        self._process.reap()
         self._out.close()
         self._err.close()

@@ -5,17 +5,7 @@ from typing import NamedTuple
 
 from psstopd.journal.cursor import Delivery
 from psstopd.model import Health, Tick, Unreadable
-
-CURES = {
-    Unreadable.DENIED: "not permitted: run as root, or with CAP_PERFMON (Linux 6.15) or CAP_SYS_PTRACE",
-    Unreadable.STUCK: "the read hangs: the process holds its memory lock; left alone until it returns",
-    Unreadable.UNPARSEABLE: "the kernel's answer is torn or in a format unknown to psstop",
-}
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a number with its noun: 1 name, 2 names."""
-    return f"{count} {noun}{'' if count == 1 else 's' if noun[-1] != 's' else 'es'}"
+from psstopd.words import clock, counted
 
 
 class Report(NamedTuple):
@@ -42,6 +32,8 @@ class Report(NamedTuple):
         parts += [f"{count} unreadable ({reason})" for reason, count in self.unreadable.items()]
         if self.delivery is not None and self.delivery.error is not None:
             parts.append(f"not delivering: {self.delivery.error}")
+        if self.delivery is not None and self.delivery.clock_ahead:
+            parts.append(clock(self.delivery.clock_ahead))
         if self.trouble is not None:
             parts.append(f"journal not writable: {self.trouble}")
         return "; ".join(parts)

@@ -37,6 +37,7 @@ def _influxdb(url: str, batch_size: int) -> InfluxDBConfig:
         flush_interval=1,
         timeout=10,
         fields=None,
+        backfill_rate=1_000_000,
         ca_file=None,
     )
 

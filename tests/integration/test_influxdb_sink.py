@@ -15,7 +15,8 @@ from psstopd.delivery.lineprotocol import Encoder
 from psstopd.delivery.sink import Answer, accepted
 from psstopd.journal.reader import StoredTick
 from psstopd.journal.schema import HEALTH_FIELDS, PROCESS_FIELDS, SAMPLE_FIELDS
-from tests.faultserver import Fault, FaultServer, Reply, fault_server, self_signed
+from tests.certificates import self_signed
+from tests.faultserver import Fault, FaultServer, Reply, fault_server
 from tests.servers import InfluxDB, Row, VictoriaMetrics, free_port, influxdb, victoriametrics
 
 TOKEN = "sesame:open+/=&wide"
@@ -39,6 +40,7 @@ def configured(url: str, **changes: Any) -> InfluxDBConfig:
         flush_interval=10,
         timeout=2,
         fields=None,
+        backfill_rate=10_000,
         ca_file=None,
     )
     return config._replace(**changes)
@@ -516,6 +518,7 @@ def test_check_of_a_real_victoriametrics_writes_nothing(real_victoriametrics: Vi
         (Reply(204), None),
         (Reply(400, b'{"code":"invalid","message":"writing requires points"}'), None),
         (Reply(400, b"unsupported path requested"), "check that url names the server itself"),
+        (Reply(400, b"<html>400 No required SSL certificate was sent"), "set cert_file and key_file"),
         (Reply(401, b'{"code":"unauthorized"}'), "check token_file"),
         (Reply(403, b"forbidden"), "write permission"),
         (Reply(404, b'{"code":"not found","message":"bucket \\"psstop\\" not found"}'), "create the bucket"),

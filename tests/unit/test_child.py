@@ -12,11 +12,12 @@ import pytest
 
 from psstopd.config import Config, InfluxDBConfig, JournalConfig, Overhead, Sampling
 from psstopd.service.child import ShipperChild
+from psstopd.service.pulse import SLACK_SECONDS, Pulse
 from tests.daemon import lives, stand_still
 from tests.systemd import notify_socket
 from tests.waiting import wait_for
 
-INFLUXDB = InfluxDBConfig("http://127.0.0.1:1", "v2", "-", "b", None, None, 5000, 10, 10, None, None)
+INFLUXDB = InfluxDBConfig("http://127.0.0.1:1", "v2", "-", "b", None, None, 5000, 10, 10, 10_000, None, None)
 
 
 class Monotonic:
@@ -99,8 +100,11 @@ def test_each_death_makes_the_next_start_wait_longer(
     assert caplog.messages == [f"shipper ended: exit_code=-9, next_start_in_seconds={seconds}" for seconds in waits]
 
 
-def test_a_steady_shipper_begins_anew(child: ShipperChild, clock: Monotonic, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_steady_shipper_begins_anew(
+    child: ShipperChild, clock: Monotonic, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """After a minute of life, a death is the first one again."""
+    child.reconfigure(config(tmp_path, INFLUXDB._replace(timeout=300)))
     child.poll()
     end(child)
     clock.seconds += 1
@@ -157,6 +161,38 @@ def test_a_shipper_that_hangs_is_not_waited_for(child: ShipperChild, clock: Mono
 
     assert still == before
     assert not lives(before)
+
+
+def test_a_shipper_without_progress_is_killed(
+    child: ShipperChild, clock: Monotonic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that stands still for longer than a request may take makes room for another, as after a death."""
+    child.poll()
+    before = pid_of(child)
+    stand_still(before)
+    clock.seconds += INFLUXDB.deadline + SLACK_SECONDS
+    child.poll()
+    patient = lives(before)
+    clock.seconds += 1
+    poll_until(child, lambda: child.pid is None)
+    clock.seconds += 1
+    child.poll()
+
+    assert patient
+    assert child.pid not in {None, before}
+    assert caplog.messages == ["shipper killed: no progress for 41 s, next_start_in_seconds=1"]
+
+
+def test_each_beat_counts() -> None:
+    """Silence is counted from the last beat, whenever the daemon listens."""
+    pulse = Pulse(0.0)
+    os.write(pulse.mouth, b"..")
+    heard = [pulse.silent_seconds(50.0), pulse.silent_seconds(60.0)]
+    pulse.close_mouth()
+    heard.append(pulse.silent_seconds(70.0))
+    pulse.close()
+
+    assert heard == [0.0, 10.0, 20.0]
 
 
 def test_no_sink_any_more_ends_the_shipper(child: ShipperChild, tmp_path: Path) -> None:

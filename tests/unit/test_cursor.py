@@ -11,9 +11,11 @@ import pytest
 
 from psstopd.journal.cursor import MOST_SET_ASIDE, Cursor, Delivery, cursor_path, read_delivery
 from psstopd.journal.errors import QuarantineFull
+from psstopd.journal.position import Position
 from psstopd.journal.quarantine import Quarantine, Row
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
+from tests.damage import leaves, zero_pages
 from tests.samples import BOOT, journal_config, tick
 
 
@@ -44,23 +46,32 @@ def test_nothing_sent_yet(path: str, reader: JournalReader) -> None:
     with closing(Cursor(path)) as cursor:
         position = cursor.position(reader)
 
-    assert (before, position) == (None, 0)
-    assert read_delivery(path) == Delivery(reader.journal_id(), 0, None, 0, 0, None, None, 0)
+    assert (before, position) == (None, Position())
+    assert read_delivery(path) == Delivery(reader.journal_id())
 
 
 def test_what_was_noted_survives(path: str, reader: JournalReader) -> None:
     """Cursor, totals and the present error are there for the next shipper, and for anyone meanwhile."""
     with closing(Cursor(path)) as cursor:
         cursor.position(reader)
-        cursor.advance(2, points=4, now=100)
-        cursor.advance(3, points=2, now=110)
+        cursor.move(Position(2), points=4, now=100)
+        cursor.move(Position(3), points=2, now=110)
         cursor.fail("status 503", now=120)
         meanwhile = read_delivery(path)
     with closing(Cursor(path)) as cursor:
         position = cursor.position(reader)
 
-    assert position == 3
-    assert meanwhile == read_delivery(path) == Delivery(reader.journal_id(), 3, 110, 6, 1, "status 503", 120, 0)
+    assert position == Position(3)
+    assert meanwhile == read_delivery(path)
+    assert meanwhile == Delivery(
+        reader.journal_id(),
+        cursor=3,
+        delivered_at=110,
+        delivered_total=6,
+        errors_total=1,
+        error="status 503",
+        error_since=120,
+    )
 
 
 def test_an_error_keeps_its_begin_until_it_changes(path: str, reader: JournalReader) -> None:
@@ -71,10 +82,10 @@ def test_an_error_keeps_its_begin_until_it_changes(path: str, reader: JournalRea
         for now, error in ((10, "down"), (20, "down"), (30, "401"), (40, "401")):
             cursor.fail(error, now=now)
             since.append(state(path).error_since)
-        cursor.advance(1, points=2, now=50)
+        cursor.recover()
 
     assert since == [10, 10, 30, 30]
-    assert state(path)[4:7] == (4, None, None)
+    assert (state(path).errors_total, state(path).error, state(path).error_since) == (4, None, None)
 
 
 def test_an_error_before_the_first_look_is_kept(path: str) -> None:
@@ -91,10 +102,10 @@ def test_another_journal_is_sent_from_its_beginning(path: str, reader: JournalRe
     make_journal(tmp_path / "other.db")
     with closing(Cursor(path)) as cursor, closing(JournalReader(str(tmp_path / "other.db"))) as other:
         cursor.position(reader)
-        cursor.advance(4, points=8, now=1)
+        cursor.move(Position(4), points=8, now=1)
         positions = (cursor.position(other), state(path).cursor, cursor.position(reader))
 
-    assert positions == (0, 0, 0)
+    assert positions == (Position(), 0, Position())
     assert state(path).delivered_total == 8
 
 
@@ -108,36 +119,48 @@ def test_a_damaged_file_is_replaced_and_kept(path: str, reader: JournalReader, c
         position = cursor.position(reader)
     kept = [file.read_bytes() for file in tmp_path.glob("journal-delivery/cursor.db.corrupt-*")]
 
-    assert (unreadable, position) == (None, 0)
+    assert (unreadable, position) == (None, Position())
     assert kept == ([content] if content else [])
+
+
+def test_what_was_set_aside_outlives_damage(path: str) -> None:
+    """Where the state is garbled, the lines that wait for the operator are in the new file, up to the damage."""
+    with closing(Cursor(path)) as cursor:
+        cursor.set_aside([(f"a f={number}i 1", "bad") for number in range(300)], now=100)
+    zero_pages(Path(cursor_path(path)), leaves(Path(cursor_path(path)), "delivery"))
+    Cursor(path).close()
+    with closing(Quarantine(cursor_path(path))) as quarantine:
+        left = [row.line for row in quarantine.rows()]
+
+    assert left == [f"a f={number}i 1" for number in range(300)]
 
 
 def test_values_that_cannot_be_are_no_state(path: str, reader: JournalReader) -> None:
     """Where a number became a text, delivery begins anew instead of failing for ever."""
     with closing(Cursor(path)) as cursor:
         cursor.position(reader)
-        cursor.advance(3, points=6, now=1)
+        cursor.move(Position(3), points=6, now=1)
     with closing(sqlite3.connect(cursor_path(path))) as database:
         database.execute("UPDATE delivery SET cursor = 'abc'")
         database.commit()
     with closing(Cursor(path)) as cursor:
         position = cursor.position(reader)
 
-    assert position == 0
+    assert position == Position()
 
 
 def test_damage_meanwhile_costs_nothing(path: str, reader: JournalReader) -> None:
     """The state is in memory too: a new file takes it as it is."""
     with closing(Cursor(path)) as cursor:
         cursor.position(reader)
-        cursor.advance(2, points=4, now=1)
+        cursor.move(Position(2), points=4, now=1)
         for suffix in ("", "-wal"):
             subprocess.run(["dd", "if=/dev/urandom", f"of={cursor_path(path)}{suffix}", "bs=8k", "count=4"], check=True)
         os.unlink(f"{cursor_path(path)}-shm")  # noqa: PTH108 - so that SQLite reads the rest again
-        cursor.advance(3, points=2, now=2)
+        cursor.move(Position(3), points=2, now=2)
         position = cursor.position(reader)
 
-    assert position == 3
+    assert position == Position(3)
 
 
 @pytest.mark.root
@@ -152,7 +175,7 @@ def test_a_full_disk_does_not_stop_delivery(tmp_path: Path, caplog: pytest.LogCa
         with closing(JournalReader(path)) as reader, closing(Cursor(path)) as cursor:
             cursor.position(reader)
             for tick_id in range(1, 501):
-                cursor.advance(tick_id, points=1, now=1)
+                cursor.move(Position(tick_id), points=1, now=1)
             full = (cursor.position(reader), state(path).cursor)
             subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
             cursor.fail("status 503", now=2)
@@ -160,7 +183,7 @@ def test_a_full_disk_does_not_stop_delivery(tmp_path: Path, caplog: pytest.LogCa
     finally:
         subprocess.run(["umount", disk], check=True)
 
-    assert full[0] == 500
+    assert full[0] == Position(500)
     assert full[1] < 500
     assert (saved.cursor, saved.delivered_total, saved.error) == (500, 500, "status 503")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -189,7 +212,7 @@ def test_lines_set_aside_wait_for_the_operator(path: str) -> None:
 
     assert (asked, dropped, again) == (2, 1, [(1, "a f=1i 1"), (2, "b f=1i 1")])
     assert left == [Row(2, "b f=1i 1", "still bad", 100, 0)]
-    assert read_delivery(path) == Delivery("", 0, None, 0, 0, None, None, 3)
+    assert read_delivery(path) == Delivery("", quarantined_total=3)
 
 
 def test_the_quarantine_is_bounded(path: str) -> None:
@@ -201,17 +224,13 @@ def test_the_quarantine_is_bounded(path: str) -> None:
             cursor.set_aside([("b f=1i 1", "bad")], now=101)
 
 
-def test_an_outage_is_remembered_by_its_beginning(path: str, reader: JournalReader) -> None:
-    """Errors may change and the shipper may be restarted; what counts is when the first try failed."""
+def test_what_is_in_doubt_becomes_backlog(path: str, reader: JournalReader) -> None:
+    """What the server may have lost is kept on disk as backlog at once, and never more than was accepted."""
     with closing(Cursor(path)) as cursor:
         cursor.position(reader)
-        cursor.advance(4, points=8, now=50)
-        before = cursor.failing_since
-        cursor.fail("refused", now=100)
-        cursor.fail("timed out", now=110)
-        during = cursor.failing_since
-        cursor.advance(5, points=2, now=120)
-        cursor.rewind(2)
+        cursor.move(Position(4), points=8, now=50)
+        cursor.doubt(2, 9)
 
-        assert (before, during, cursor.failing_since) == (None, 100, None)
-        assert cursor.position(reader) == 2
+    with closing(Cursor(path)) as cursor:
+        assert cursor.position(reader) == Position(4, 2, 4)
+        assert cursor.delivered_at == 50

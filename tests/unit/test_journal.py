@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psstopd.journal.errors import JournalFull
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader, StoredTick
 from psstopd.journal.schema import ROLLUP_FIELDS, ROLLUP_SECONDS, SAMPLE_FIELDS, SCHEMA
 from psstopd.journal.statements import ROLLUP_UPSERT, rollup_row, sample_row
@@ -106,13 +107,13 @@ def test_starts_total_survives_the_daemon_and_the_machine(path: str) -> None:
 def test_a_restart_goes_on_where_it_was(path: str) -> None:
     """The last grid point, the points pending and the journal's id are those from before the restart."""
     before = Journal(journal_config(path), boot_id=BOOT)
-    before.append(wide_tick(0, 4), delivered=0)
-    before.append(tick(1, sample("nginx", top=(process(0),))), delivered=0)
-    expected = (before.id, before.last_time(), before.pending(0), before.pending(1))
+    before.append(wide_tick(0, 4), delivered=Position(0))
+    before.append(tick(1, sample("nginx", top=(process(0),))), delivered=Position(0))
+    expected = (before.id, before.last_time(), before.pending(Position(0)), before.pending(Position(1)))
     before.close()
 
     with closing(Journal(journal_config(path), boot_id=BOOT)) as after:
-        found = (after.id, after.last_time(), after.pending(0), after.pending(1))
+        found = (after.id, after.last_time(), after.pending(Position(0)), after.pending(Position(1)))
 
     assert expected[1:] == (BEGIN + INTERVAL, (8, BEGIN), (3, BEGIN + INTERVAL))
     assert found == expected
@@ -120,7 +121,7 @@ def test_a_restart_goes_on_where_it_was(path: str) -> None:
 
 def test_an_empty_journal_has_nothing_pending(journal: Journal) -> None:
     """Before the first tick there is no last time and nothing to deliver."""
-    answers = (journal.last_time(), journal.pending(0), journal.held_points, journal.dropped_total)
+    answers = (journal.last_time(), journal.pending(Position(0)), journal.held_points, journal.dropped_total)
 
     assert answers == (None, (0, None), 0, 0)
 
@@ -144,7 +145,7 @@ def test_a_locked_file_holds_ticks_back(journal: Journal, path: str) -> None:
         intruder.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalFull, match="locked"):
             journal.append(tick(0), delivered=None)
-        held = (journal.held_points, journal.pending(0))
+        held = (journal.held_points, journal.pending(Position(0)))
         intruder.execute("ROLLBACK")
     journal.append(tick(1), delivered=None)
 

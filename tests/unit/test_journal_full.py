@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from psstopd.journal.errors import JournalFull, JournalUnusable
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import HELD_POINTS, Journal
 from tests.samples import BEGIN, BOOT, INTERVAL, journal_config, wide_tick
@@ -42,7 +43,7 @@ def fill(journal: Journal) -> int:
     """Append ticks until the disk is full; give the number of the first one that is held."""
     for number in count():
         try:
-            journal.append(wide_tick(number, NAMES), delivered=0)
+            journal.append(wide_tick(number, NAMES), delivered=Position(0))
         except JournalFull:
             return number
     raise AssertionError
@@ -77,10 +78,10 @@ def test_a_tick_that_finds_no_room_is_held(journal: Journal, disk: Path) -> None
     held = fill(journal)
 
     with pytest.raises(JournalFull, match=r"journal\.db: database or disk is full"):
-        journal.append(wide_tick(held + 1, NAMES), delivered=0)
+        journal.append(wide_tick(held + 1, NAMES), delivered=Position(0))
 
     assert journal.held_points == 2 * (NAMES + 1)
-    assert journal.pending(0) == ((held + 2) * (NAMES + 1), BEGIN)
+    assert journal.pending(Position()) == ((held + 2) * (NAMES + 1), BEGIN)
     assert times(disk) == grid(range(held))
 
 
@@ -88,10 +89,10 @@ def test_held_ticks_are_written_when_there_is_room(journal: Journal, disk: Path)
     """In order, each once, with the tick that comes then; nothing counts as dropped."""
     held = fill(journal)
     with suppress(JournalFull):
-        journal.append(wide_tick(held + 1, NAMES), delivered=0)
+        journal.append(wide_tick(held + 1, NAMES), delivered=Position(0))
 
     (disk / "other").unlink()
-    journal.append(wide_tick(held + 2, NAMES), delivered=0)
+    journal.append(wide_tick(held + 2, NAMES), delivered=Position(0))
 
     assert times(disk) == grid(range(held + 3))
     assert (journal.held_points, journal.dropped_total) == (0, 0)
@@ -102,12 +103,12 @@ def test_memory_has_a_bound_and_what_exceeds_it_is_counted(journal: Journal, dis
     held = fill(journal)
     for number in range(held + 1, held + 201):
         with suppress(JournalFull):
-            journal.append(wide_tick(number, NAMES), delivered=0)
+            journal.append(wide_tick(number, NAMES), delivered=Position(0))
     kept = HELD_POINTS // (NAMES + 1)
     full = (journal.held_points, journal.dropped_total)
 
     (disk / "other").unlink()
-    journal.append(wide_tick(held + 201, NAMES), delivered=0)
+    journal.append(wide_tick(held + 201, NAMES), delivered=Position(0))
 
     assert full == (kept * (NAMES + 1), (201 - kept) * (NAMES + 1))
     assert stored_dropped_total(disk) == journal.dropped_total == (202 - kept) * (NAMES + 1)
@@ -119,10 +120,10 @@ def test_trimming_a_full_disk_is_no_crash(journal: Journal, disk: Path) -> None:
     held = fill(journal)
     for _ in range(50):
         with suppress(JournalFull):
-            journal.trim(BEGIN + 10**8, delivered=held // 2, seconds=0.0)
+            journal.trim(BEGIN + 10**8, delivered=Position(held // 2), seconds=0.0)
 
     (disk / "other").unlink()
-    journal.append(wide_tick(held + 1, NAMES), delivered=held // 2)
+    journal.append(wide_tick(held + 1, NAMES), delivered=Position(held // 2))
 
     found = times(disk)
     assert found == grid(range(held + 2))[-len(found) :]
@@ -193,9 +194,9 @@ def test_a_journal_can_be_closed_and_opened_on_a_full_disk(disk: Path) -> None:
     meanwhile = times(disk)
     with closing(Journal(journal_config(disk / "journal.db"), boot_id=BOOT)) as journal:
         with suppress(JournalFull):
-            journal.append(wide_tick(held + 1, NAMES), delivered=0)
+            journal.append(wide_tick(held + 1, NAMES), delivered=Position(0))
         (disk / "other").unlink()
-        journal.append(wide_tick(held + 2, NAMES), delivered=0)
+        journal.append(wide_tick(held + 2, NAMES), delivered=Position(0))
 
     assert meanwhile == grid(range(held))
     assert times(disk)[:held] == meanwhile

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from psstopd.journal.cursor import Cursor
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
 from tests.samples import BEGIN, BOOT, INTERVAL, journal_config, process, rounds, sample, tick, wide_tick
@@ -51,8 +52,8 @@ class JournalMachine(RuleBasedStateMachine):
         return str(self.home / str(self.lives) / "journal.db")
 
     @property
-    def delivered(self) -> int | None:
-        """Give the cursor as the daemon sees it."""
+    def delivered(self) -> Position | None:
+        """Give the cursors as the daemon sees them."""
         return self.position() if self.delivers else None
 
     def open(self) -> None:
@@ -68,9 +69,14 @@ class JournalMachine(RuleBasedStateMachine):
         self.cursor.close()
         self.journal.close()
 
-    def position(self) -> int:
-        """Give the last accepted tick."""
+    def position(self) -> Position:
+        """Give both cursors."""
         return self.cursor.position(self.reader)
+
+    def is_waiting(self, tick_id: int) -> bool:
+        """Tell whether a tick is still to be sent: newer than the first cursor, or in the backlog."""
+        cursor, backlog_after, backlog_until = self.position()
+        return tick_id > cursor or backlog_after < tick_id <= backlog_until
 
     def present(self) -> list[int]:
         """Give the ids in the file, by plain SQL."""
@@ -80,7 +86,7 @@ class JournalMachine(RuleBasedStateMachine):
     def note_removed(self, before: list[int]) -> list[int]:
         """Keep the model's account of what has gone since `before`; give the undelivered ids among it."""
         gone = set(before) - set(self.present())
-        undelivered = [tick_id for tick_id in gone if self.delivers and tick_id > self.position()]
+        undelivered = [tick_id for tick_id in gone if self.delivers and self.is_waiting(tick_id)]
         self.lost += sum(self.written[tick_id][1] for tick_id in undelivered)
         return undelivered
 
@@ -128,24 +134,36 @@ class JournalMachine(RuleBasedStateMachine):
         assert seconds == 0.0 or self.used() <= 0.95 * MAX_SIZE
 
     def is_kept(self, tick_id: int, now: int) -> bool:
-        """Tell whether a tick is inside `raw_for`, or undelivered."""
-        return self.written[tick_id][0] >= now - RAW_FOR or (self.delivers and tick_id > self.position())
+        """Tell whether a tick is inside `raw_for`, undelivered, or newer than one that is."""
+        oldest_waiting = min((other for other in self.present() if self.is_waiting(other)), default=tick_id + 1)
+        return self.written[tick_id][0] >= now - RAW_FOR or (self.delivers and tick_id >= oldest_waiting)
 
-    @rule(most_points=st.integers(1, 400), accepted=st.booleans())
-    def deliver(self, most_points: int, *, accepted: bool) -> None:
+    @rule(share=st.floats(0, 1), again=st.integers(0, 50))
+    def leave(self, share: float, again: int) -> None:
+        """Go on with newer ticks and leave others behind, some that were accepted before among them."""
+        position, newest = self.position(), max(self.written, default=0)
+        until = position.cursor + int(share * (newest - position.cursor))
+        self.cursor.move(position.leaving(max(0, position.cursor - again), until), points=0, now=BEGIN)
+
+    @rule(most_points=st.integers(1, 400), accepted=st.booleans(), backlog=st.booleans())
+    def deliver(self, most_points: int, *, accepted: bool, backlog: bool) -> None:
         """Take a batch: the next whole ticks in order, as many as fit, one if not even that fits."""
-        waiting = [tick_id for tick_id in self.present() if tick_id > self.position()]
+        position = self.position()
+        after = position.backlog_after if backlog else position.cursor
+        until = position.backlog_until if backlog else max(self.written, default=0)
+        waiting = [tick_id for tick_id in self.present() if after < tick_id <= until]
         fitting, points = 0, 0
         while fitting < len(waiting) and points + self.written[waiting[fitting]][1] <= most_points:
             points += self.written[waiting[fitting]][1]
             fitting += 1
 
-        batch = self.reader.batch(self.position(), most_points)
+        batch = self.reader.batch(after, most_points, until=until)
 
         assert [stored.id for stored in batch] == waiting[: max(1, fitting)]
         assert [(stored.time, stored.points) for stored in batch] == [self.written[stored.id] for stored in batch]
         if accepted and batch:
-            self.cursor.advance(batch[-1].id, points=points, now=BEGIN)
+            moved = position.backfilled(batch[-1].id) if backlog else position.sent(batch[-1].id)
+            self.cursor.move(moved, points=points, now=BEGIN)
 
     @rule()
     def restart(self) -> None:
@@ -177,7 +195,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Compare the queue's arithmetic with the model's."""
         if not self.lives:
             return
-        waiting = [self.written[tick_id] for tick_id in self.present() if tick_id > self.position()]
+        waiting = [self.written[tick_id] for tick_id in self.present() if self.is_waiting(tick_id)]
         expected = (sum(points for _, points in waiting), waiting[0][0] if waiting else None)
         assert self.journal.pending(self.position()) == expected
         assert self.journal.dropped_total == self.lost

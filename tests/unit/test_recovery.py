@@ -13,6 +13,7 @@ import pytest
 
 from psstopd.journal.cursor import Cursor
 from psstopd.journal.errors import JournalFull
+from psstopd.journal.position import Position
 from psstopd.journal.reader import JournalReader
 from psstopd.journal.writer import Journal
 from tests.damage import PAGE, damage, leaves, zero_pages
@@ -35,7 +36,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         closing(JournalReader(journal_path(home / "live"))) as r,
     ):
         cursor.position(r)
-        cursor.advance(DELIVERED, points=1, now=0)
+        cursor.move(Position(DELIVERED), points=1, now=0)
     subprocess.run(["cp", "-r", home / "live", home / "image"], check=True)
     journal.close()
     assert (home / "image" / "journal.db-wal").stat().st_size > 100 * PAGE
@@ -59,7 +60,7 @@ def write(path: Path, numbers: range) -> Journal:
     """Give an open journal with these ticks."""
     journal = Journal(journal_config(path), boot_id=BOOT)
     for number in numbers:
-        journal.append(wide_tick(number, NAMES), delivered=0)
+        journal.append(wide_tick(number, NAMES), delivered=Position(0))
     return journal
 
 
@@ -87,7 +88,7 @@ def test_any_damage(crashed: Path, truth: dict[int, tuple[Row, list[Row]]], tmp_
     damaged_bytes = (home / "journal.db").read_bytes()
 
     with closing(Journal(journal_config(home / "journal.db"), boot_id=BOOT)) as journal:
-        journal.append(tick(TICKS + 1, sample("newcomer")), delivered=0)
+        journal.append(tick(TICKS + 1, sample("newcomer")), delivered=Position(0))
         delivered = next_batch(home)
     kept = readable(home)
 
@@ -102,8 +103,8 @@ def next_batch(home: Path) -> set[str]:
     """Give the names of all that a shipper with the old cursor would send now."""
     with closing(Cursor(journal_path(home))) as cursor, closing(JournalReader(journal_path(home))) as reader:
         position = cursor.position(reader)
-        batch = reader.batch(position, 10**6)
-    assert position in {0, DELIVERED}
+        batch = reader.batch(position.cursor, 10**6)
+    assert position in {Position(), Position(DELIVERED)}
     return {name for stored in batch for name, _ in stored.samples}
 
 
@@ -116,7 +117,7 @@ def test_a_lost_end_of_ticks_costs_only_that(crashed: Path, tmp_path: Path) -> N
     zero_pages(home / "journal.db", leaves(home / "journal.db", "tick")[-1:])
 
     with closing(Journal(journal_config(home / "journal.db"), boot_id=BOOT)) as journal:
-        journal.append(tick(TICKS + 1), delivered=0)
+        journal.append(tick(TICKS + 1), delivered=Position(0))
         ids = sorted(readable(home))
 
     assert ids[:-1] == list(range(1, len(ids)))
@@ -131,7 +132,7 @@ def test_a_journal_that_lost_its_end_gives_no_id_twice(crashed: Path, tmp_path: 
     (home / "journal.db-wal").unlink()
 
     with closing(Journal(journal_config(home / "journal.db"), boot_id=BOOT)) as journal:
-        journal.append(tick(TICKS + 1, sample("newcomer")), delivered=0)
+        journal.append(tick(TICKS + 1, sample("newcomer")), delivered=Position(0))
         found, sent = sorted(readable(home)), next_batch(home)
 
     assert found == [*range(1, CLOSED_AT + 1), DELIVERED + 1]
@@ -142,7 +143,7 @@ def test_identity_and_counts_are_carried_over(tmp_path: Path) -> None:
     """Where the page with them can be read, id, dropped_total, starts and rollups are those of before."""
     home = tmp_path
     journal = write(home / "journal.db", range(100))
-    journal.append(tick(100, sample("nginx", starts=7, newest_start=70)), delivered=0)
+    journal.append(tick(100, sample("nginx", starts=7, newest_start=70)), delivered=Position(0))
     before = (journal.id, journal.newest_starts(), rollups(home))
     journal.close()
     with closing(sqlite3.connect(home / "journal.db")) as database:
@@ -153,7 +154,7 @@ def test_identity_and_counts_are_carried_over(tmp_path: Path) -> None:
 
     with closing(Journal(journal_config(home / "journal.db"), boot_id=BOOT)) as journal:
         after = (journal.id, journal.newest_starts(), rollups(home))
-        journal.append(tick(101, sample("nginx", starts=1)), delivered=0)
+        journal.append(tick(101, sample("nginx", starts=1)), delivered=Position(0))
         [newest] = last_ids(home, 1)
 
         assert (after, journal.dropped_total, newest) == (before, 17, 1001)
@@ -167,7 +168,7 @@ def test_a_garbled_schema(tmp_path: Path) -> None:
     path.write_bytes(garbled)
 
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
-        journal.append(tick(11), delivered=0)
+        journal.append(tick(11), delivered=Position(0))
 
     assert sorted(readable(tmp_path)) == [1]
     assert [kept.read_bytes() for kept in tmp_path.glob("journal.db.corrupt-*")] == [garbled]
@@ -182,7 +183,7 @@ def test_a_part_of_the_schema_is_lost(tmp_path: Path, lost: str) -> None:
         database.execute(lost)
 
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
-        journal.append(tick(11, sample("nginx", top=(process(0),))), delivered=0)
+        journal.append(tick(11, sample("nginx", top=(process(0),))), delivered=Position(0))
 
     assert sorted(readable(tmp_path)) == list(range(1, 12))
     assert len(list(tmp_path.glob("journal.db.corrupt-*"))) == 1
@@ -260,12 +261,12 @@ def test_damage_under_an_open_writer(tmp_path: Path, victim: str, caplog: pytest
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
         journal_id = journal.id
         zero_pages(path, pages)
-        journal.pending(0)
+        journal.pending(Position())
         for number in range(TICKS, TICKS + 3):
-            journal.append(wide_tick(number, NAMES), delivered=0)
+            journal.append(wide_tick(number, NAMES), delivered=Position(0))
             with suppress(JournalFull):
-                journal.trim(0, delivered=0, seconds=0.0)
-        pending, held = journal.pending(TICKS), journal.held_points
+                journal.trim(0, delivered=Position(0), seconds=0.0)
+        pending, held = journal.pending(Position(TICKS)), journal.held_points
 
         assert (held, journal.id) == (0, journal_id)
     assert last_ids(tmp_path, 3) == [TICKS + 3, TICKS + 2, TICKS + 1]

@@ -10,6 +10,7 @@ import pytest
 
 from psstopd.journal import retention
 from psstopd.journal.files import connect
+from psstopd.journal.position import Position
 from psstopd.journal.retention import ROLLUPS_A_STEP, TICKS_A_STEP, Bounds
 from psstopd.journal.schema import ROLLUP_SECONDS
 from psstopd.journal.writer import Journal
@@ -35,7 +36,7 @@ def old(path: str) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def bounds(*, now: int, delivered: int | None, raw_for: int = 100, rollup_for: int = 10 * DAY) -> Bounds:
+def bounds(*, now: int, delivered: Position | None, raw_for: int = 100, rollup_for: int = 10 * DAY) -> Bounds:
     """Give bounds of age alone."""
     return Bounds(now, raw_for, rollup_for, BIG, delivered)
 
@@ -67,7 +68,7 @@ def test_age_goes_in_small_steps(old: sqlite3.Connection) -> None:
 
 def test_age_spares_what_is_not_delivered(old: sqlite3.Connection) -> None:
     """However old: a tick behind the cursor stays until it is sent."""
-    done = steps(old, bounds(now=BEGIN + DAY, delivered=10))
+    done = steps(old, bounds(now=BEGIN + DAY, delivered=Position(10)))
 
     assert (done, ids(old)) == ([(10, 0)], list(range(11, 51)))
 
@@ -103,7 +104,7 @@ def test_rollups_go_by_their_own_age(old: sqlite3.Connection) -> None:
         "INSERT INTO rollup (time, name_id, n, unreadable_max, starts_total) VALUES (?, 1, 1, 0, 0)",
         [(BEGIN - 10**6 + index * ROLLUP_SECONDS,) for index in range(2 * ROLLUPS_A_STEP + 1)],
     )
-    limits = bounds(now=BEGIN + DAY, delivered=0, rollup_for=DAY)
+    limits = bounds(now=BEGIN + DAY, delivered=Position(0), rollup_for=DAY)
     counts = [count_rollups(old)]
     while retention.step(old, limits) is not None:
         counts.append(count_rollups(old))
@@ -129,7 +130,7 @@ def test_size_takes_the_oldest_and_counts_the_undelivered(path: str) -> None:
     config = journal_config(path, max_size=MAX_SIZE)
     with closing(Journal(config, boot_id=BOOT)) as journal:
         for number in count():
-            journal.append(wide_tick(number, 40), delivered=100)
+            journal.append(wide_tick(number, 40), delivered=Position(100))
             if journal.dropped_total:
                 break
         with closing(connect(path)) as connection:
@@ -160,7 +161,7 @@ def test_rollups_make_room_too(path: str) -> None:
     with closing(Journal(journal_config(path, max_size=MAX_SIZE), boot_id=BOOT)) as journal:
         for number in range(200):
             journal.append(wide_tick(number, 40, time=BEGIN + number * ROLLUP_SECONDS), delivered=None)
-            journal.trim(BEGIN + number * ROLLUP_SECONDS, delivered=150, seconds=0.1)
+            journal.trim(BEGIN + number * ROLLUP_SECONDS, delivered=Position(150), seconds=0.1)
     with closing(connect(path)) as connection:
         [rollups] = connection.execute("SELECT count(DISTINCT time) FROM rollup").fetchone()
         ticks = ids(connection)

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -14,22 +16,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from psstopd.delivery.lineprotocol import Encoder
+from psstopd.delivery.progress import FromNow, Progress
 from psstopd.delivery.shipper import (
-    RESEND_WINDOW_SECONDS,
-    FromNow,
+    ERRORS_TO_ISOLATE,
     Pace,
-    Progress,
     Shipper,
     describe,
     flush_phase,
     seconds_to_flush,
 )
-from psstopd.delivery.sink import Answer, Sink
+from psstopd.delivery.sink import ACCEPTED, Answer, Sink
+from psstopd.delivery.unsettled import RESEND_WINDOW_SECONDS
 from psstopd.journal.cursor import Cursor, read_delivery
+from psstopd.journal.position import Position
 from psstopd.journal.writer import Journal
 from tests.damage import leaves, zero_pages
 from tests.fakes_delivery import FakeProgress, FakeSink, FakeSleep, PickyServer
-from tests.samples import BEGIN, BOOT, INTERVAL, journal_config, tick, wide_tick
+from tests.samples import BEGIN, BOOT, DAY, INTERVAL, journal_config, tick, wide_tick
 
 PACE = Pace(batch_size=10, flush_interval=10.0, deadline=30.0)
 DOWN = Answer(None, error="ConnectionRefusedError: connection refused")
@@ -47,7 +50,7 @@ def journal(path: str) -> Iterator[Journal]:
     """Give a journal of twenty ticks of two points each."""
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
         for number in range(20):
-            journal.append(tick(number), delivered=0)
+            journal.append(tick(number), delivered=Position(0))
         yield journal
 
 
@@ -66,23 +69,121 @@ def times(batch: list[str]) -> list[int]:
     return [(int(line.rpartition(" ")[2]) - BEGIN) // INTERVAL for line in batch]
 
 
+def fives(*begins: int) -> list[list[int]]:
+    """Give what `times` gives for batches of five ticks of two points each."""
+    return [[number for number in range(begin, begin + 5) for _ in range(2)] for begin in begins]
+
+
 @pytest.mark.usefixtures("journal")
-def test_everything_is_sent_once_and_in_order(path: str) -> None:
-    """Batches hold whole ticks, at most batch_size points, and the cursor follows each of them."""
+def test_everything_is_sent_once_the_newest_first(path: str) -> None:
+    """Batches hold whole ticks, at most batch_size points; the backlog follows from old to new; each moves a cursor."""
     progress, sink = FakeProgress(), FakeSink()
 
     answer = shipper(path, progress, sink).flush(never)
 
     assert answer == Answer(204)
-    assert [times(batch) for batch in sink.sent] == [sorted([*range(n, n + 5)] * 2) for n in (0, 5, 10, 15)]
-    assert progress.advances == [(5, 10), (10, 10), (15, 10), (20, 10)]
+    assert [times(batch) for batch in sink.sent] == fives(15, 0, 5, 10)
+    assert progress.moves == [(Position(20, done, 15), 10) for done in (0, 5, 10, 15)]
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_backlog_waits_for_its_rate(path: str) -> None:
+    """One batch of it with the new ticks, the next when its points have had their time, and nothing else meanwhile."""
+    progress, sink = FakeProgress(), FakeSink()
+    slow = Pace(batch_size=10, flush_interval=10.0, deadline=30.0, backfill_rate=1.0)
+    under_test, sleep = shipper(path, progress, sink, pace=slow), FakeSleep(sleeps=2)
+
+    under_test.run(sleep, phase=seconds_to_flush_in(9.9))
+
+    assert [times(batch) for batch in sink.sent] == fives(15, 0)
+    assert 9.8 < sleep.slept[0] <= 9.9
+    assert 9 < sleep.slept[1] <= 10
+
+
+@pytest.mark.usefixtures("journal")
+def test_new_ticks_go_before_a_backlog_that_is_there(journal: Journal, path: str) -> None:
+    """What comes while the backlog waits is sent as if there were none."""
+    progress, sink = FakeProgress(), FakeSink()
+    slow = Pace(batch_size=10, flush_interval=10.0, deadline=30.0, backfill_rate=1.0)
+    under_test = shipper(path, progress, sink, pace=slow)
+    under_test.flush(never)
+    journal.append(tick(20), delivered=progress.place)
+    under_test.flush(never)
+
+    assert [times(batch) for batch in sink.sent] == [*fives(15, 0), [20, 20]]
+    assert progress.place == Position(21, 5, 15)
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_backlog_goes_on_where_another_shipper_left_it(path: str) -> None:
+    """Both cursors are in the file: killed at any moment, delivery neither begins anew nor leaves a hole."""
+    sinks = [FakeSink(), FakeSink()]
+    slow = Pace(batch_size=10, flush_interval=10.0, deadline=30.0, backfill_rate=1.0)
+    for sink in sinks:
+        with closing(Cursor(path)) as cursor:
+            shipper(path, cursor, sink, pace=slow).flush(never)
+
+    assert [[times(batch) for batch in sink.sent] for sink in sinks] == [fives(15, 0), fives(5)]
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_backlog_that_fails_holds_no_new_tick_back(journal: Journal, path: str) -> None:
+    """Each way through the queue waits for itself; the failure stays said until the backlog is through."""
+    progress, sink = FakeProgress(), FakeSink(ACCEPTED, BUSY)
+    under_test = shipper(path, progress, sink)
+    under_test.flush(never)
+    journal.append(tick(20), delivered=progress.place)
+    under_test.flush(never)
+
+    assert [times(batch) for batch in sink.sent] == [*fives(15, 0), [20, 20]]
+    assert progress.is_failing
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_line_that_makes_the_server_fail_is_found(path: str) -> None:
+    """Ten errors 500 in a row on one batch, and others accepted: then it is a line of it, and it is set aside."""
+    progress, server = FakeProgress(), PickyServer("name=nginx ", status=500)
+    under_test = shipper(path, progress, server)
+
+    for _ in range(ERRORS_TO_ISOLATE):
+        under_test.flush(never)
+    before = dict(progress.quarantine)
+    under_test.flush(never)
+
+    assert before == {}
+    assert {line.partition(" ")[0] for line, _ in progress.quarantine.values()} == {"psstop,host=web1,name=nginx"}
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(("seconds", "noted"), [(3 * DAY, [0, 3 * DAY, 0]), (-7200, [0, -7200, 0]), (30, [0, 0, 0])])
+def test_a_clock_that_is_not_the_servers_is_said(
+    path: str, seconds: int, noted: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """VictoriaMetrics drops what is two days ahead behind a 204: such a clock is said when it begins and ends."""
+    caplog.set_level(logging.INFO)
+    dates = [formatdate(time.time() - ahead, usegmt=True) for ahead in (0, seconds, 0)]
+    progress = FakeProgress()
+    under_test = shipper(path, progress, FakeSink(*[Answer(503, date=date) for date in dates]))
+    found = []
+    for _ in dates:
+        under_test.flush(never)
+        found.append(progress.clock_ahead)
+
+    assert found == pytest.approx(noted, abs=2)
+    said = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
+    assert len(said) == (2 if noted[1] else 0)
+
+
+def seconds_to_flush_in(seconds: float) -> float:
+    """Give the phase in ten seconds that comes so soon."""
+    return (time.time() + seconds) % 10.0
 
 
 def test_a_tick_larger_than_a_batch_is_sent_alone(path: str) -> None:
     """A bound on the batch must not hold a tick back for ever."""
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
         for number in range(2):
-            journal.append(wide_tick(number, 30), delivered=0)
+            journal.append(wide_tick(number, 30), delivered=Position(0))
         sink = FakeSink()
         shipper(path, FakeProgress(), sink).flush(never)
 
@@ -99,13 +200,13 @@ def test_only_a_204_moves_the_cursor(path: str, answer: Answer) -> None:
     under_test = shipper(path, progress, sink)
 
     first = under_test.flush(never)
-    moved, tries = list(progress.advances), len(sink.sent)
+    moved, tries = list(progress.moves), len(sink.sent)
     sink.answers.clear()
     under_test.flush(never)
 
     assert (first, moved, progress.errors) == (answer, [], [describe(answer)])
     assert sink.sent[0] == sink.sent[tries]
-    assert progress.advances[-1] == (20, 10)
+    assert progress.place.complete == 20
 
 
 @pytest.mark.usefixtures("journal")
@@ -122,35 +223,72 @@ def test_a_refused_line_is_set_aside_and_sent_again_when_asked(path: str) -> Non
 
     assert aside
     assert all("name=nginx " in line for line in aside)
-    assert progress.advances[-1][0] == 20
+    assert progress.place.complete == 20
     assert not progress.quarantine
 
 
 @pytest.mark.usefixtures("journal")
-def test_after_an_outage_the_last_minutes_are_sent_again(path: str) -> None:
-    """What was accepted shortly before the server failed may have died with it."""
-    progress, sink = FakeProgress(), FakeSink()
+def test_after_an_outage_what_came_before_it_is_sent_again(path: str, journal: Journal) -> None:
+    """What a server accepted shortly before it failed may have died with it, however old; new ticks go first."""
+    progress, sink = FakeProgress(), FakeSink(*[ACCEPTED] * 4, Answer(503))
     under_test = shipper(path, progress, sink)
     under_test.flush(never)
-    progress.cursor, progress.failing_since = 15, BEGIN + 10 * INTERVAL + RESEND_WINDOW_SECONDS
-
+    journal.append(tick(20), delivered=None)
+    under_test.flush(never)
     under_test.flush(never)
 
-    assert [times(batch) for batch in sink.sent[4:]] == [sorted([*range(n, n + 5)] * 2) for n in (15, 10, 15)]
-    assert progress.cursor == 20
+    assert [times(batch) for batch in sink.sent[5:]] == [[20, 20], *fives(0, 5, 10, 15)]
+    assert progress.place.complete == 21
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_connection_that_was_lost_unnoticed_is_an_outage(path: str, journal: Journal) -> None:
+    """A server that crashed and came back between two requests shows by a new connection alone."""
+    fresh = replace(ACCEPTED, is_fresh=True)
+    progress, sink = FakeProgress(), FakeSink(fresh, *[ACCEPTED] * 3, fresh)
+    under_test = shipper(path, progress, sink)
+    under_test.flush(never)
+    journal.append(tick(20), delivered=None)
+    under_test.flush(never)
+
+    assert [times(batch) for batch in sink.sent[4:]] == [[20, 20], *fives(0, 5, 10, 15)]
+    assert progress.place.complete == 21
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_server_that_always_hangs_up_gets_nothing_again_and_again(path: str, journal: Journal) -> None:
+    """A connection that never outlives a flush says nothing of the server: its every end would be an outage."""
+    progress, sink = FakeProgress(), FakeSink(*[replace(ACCEPTED, is_fresh=True)] * 100)
+    under_test = shipper(path, progress, sink)
+    for number in range(20, 30):
+        journal.append(tick(number), delivered=None)
+        under_test.flush(never)
+
+    assert len(sink.sent[-1]) == 2
+
+
+def test_another_shipper_doubts_what_the_one_before_sent(path: str, journal: Journal) -> None:
+    """Nobody saw what became of the server between two shippers: the last minutes are sent again."""
+    progress, sink = FakeProgress(), FakeSink()
+    progress.journal_id, progress.place = journal.id, Position(20)
+    progress.delivered_at = BEGIN + 15 * INTERVAL + RESEND_WINDOW_SECONDS
+
+    shipper(path, progress, sink).flush(never)
+
+    assert [times(batch) for batch in sink.sent] == fives(15)
 
 
 @pytest.mark.usefixtures("journal")
 def test_resets_shrink_the_batch_until_it_gets_through(path: str) -> None:
-    """A server that closes on a large body gets smaller ones, and larger ones again once it takes them."""
+    """A server that closes on a large body gets smaller ones from then on."""
     reset = Answer(None, error="ConnectionResetError: connection reset by peer")
     progress, sink = FakeProgress(), FakeSink(*[reset] * 3)
     under_test = shipper(path, progress, sink)
     for _ in range(4):
         under_test.flush(never)
 
-    assert [len(batch) for batch in sink.sent[:5]] == [10, 10, 10, 4, 10]
-    assert progress.cursor == 20
+    assert [len(batch) for batch in sink.sent[:5]] == [10, 10, 10, 4, 4]
+    assert progress.place.complete == 20
 
 
 def test_nothing_new_is_nothing_sent(journal: Journal, path: str) -> None:
@@ -159,7 +297,7 @@ def test_nothing_new_is_nothing_sent(journal: Journal, path: str) -> None:
     under_test = shipper(path, FakeProgress(), sink)
     under_test.flush(never)
     nothing = under_test.flush(never)
-    journal.append(tick(20), delivered=20)
+    journal.append(tick(20), delivered=Position(20))
     under_test.flush(never)
 
     assert nothing is None
@@ -206,7 +344,7 @@ def test_a_signal_in_the_middle_of_a_backlog_ends_it(path: str) -> None:
     shipper(path, FakeProgress(), sink).run(sleep, phase=0.0)
 
     assert len(sleep.slept) == 1
-    assert [times(batch)[0] for batch in sink.sent] == [0, 5, 10, 15]
+    assert [times(batch)[0] for batch in sink.sent] == [15, 0, 5, 10]
 
 
 @pytest.mark.usefixtures("journal")
@@ -227,14 +365,14 @@ def test_the_last_send_begins_nothing_after_its_time(path: str) -> None:
 
 def test_a_deadline_ends_the_process(journal: Journal, path: str) -> None:
     """A server that keeps a request for ever ends this shipper, not delivery: nothing has moved."""
-    before = journal.pending(0)
+    before = journal.pending(Position())
 
     done = subprocess.run([sys.executable, "-c", _HANGING, path], capture_output=True, timeout=20, check=False)
 
     assert done.returncode == -signal.SIGALRM
     delivery = read_delivery(path)
     assert delivery is not None
-    assert (delivery.cursor, journal.pending(delivery.cursor)) == (0, before)
+    assert (delivery.position, journal.pending(delivery.position)) == (Position(), before)
 
 
 def test_a_journal_that_took_the_place_of_another_is_sent(path: str) -> None:
@@ -245,7 +383,7 @@ def test_a_journal_that_took_the_place_of_another_is_sent(path: str) -> None:
         for numbers in (range(20), range(77, 78)):
             with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
                 for number in numbers:
-                    journal.append(tick(number), delivered=0)
+                    journal.append(tick(number), delivered=Position(0))
                 under_test.flush(never)
             Path(path).unlink()
 
@@ -260,12 +398,12 @@ def test_a_repaired_journal_is_sent_on_from_the_cursor(path: str, caplog: pytest
         under_test = shipper(path, cursor, sink)
         with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
             for number in range(300):
-                journal.append(tick(number), delivered=0)
+                journal.append(tick(number), delivered=Position(0))
             under_test.flush(never)
         sent = len(sink.sent)
         zero_pages(Path(path), leaves(Path(path), "tick")[-1:])
         with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
-            journal.append(tick(300), delivered=300)
+            journal.append(tick(300), delivered=Position(300))
             under_test.flush(never)
 
     assert "journal was damaged" in caplog.text
@@ -278,7 +416,7 @@ def test_a_missing_journal_is_a_failure_like_others(path: str) -> None:
     under_test = shipper(path, progress, sink)
     under_test.flush(never)
     with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
-        journal.append(tick(0), delivered=0)
+        journal.append(tick(0), delivered=Position(0))
         under_test.flush(never)
 
     assert progress.errors == [f"journal: {path}: unable to open database file"]
@@ -329,7 +467,8 @@ def test_the_next_flush_is_within_an_interval(now: float, interval: float, share
 _HANGING = """
 import sys, time
 from psstopd.delivery.lineprotocol import Encoder
-from psstopd.delivery.shipper import RESEND_WINDOW_SECONDS, Pace, Shipper
+from psstopd.delivery.progress import FromNow, Progress
+from psstopd.delivery.shipper import Pace, Shipper
 from psstopd.journal.cursor import Cursor
 
 class Dripping:

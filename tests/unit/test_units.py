@@ -2,7 +2,8 @@
 
 import pytest
 
-from psstopd.cli.units import change, duration, size
+from psstopd.cli.units import change, size
+from psstopd.words import duration
 
 MIB = 1 << 20
 
