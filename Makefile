@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench torture clean
+.PHONY: run test lint bench torture matrix clean
 
 run: $(VENV)/.runtime  ## sample every program of this machine in the foreground, journal in .psstop/
 	@PSSTOP_JOURNAL__PATH=$(CURDIR)/.psstop/journal.db $(BIN)/psstopd run --config config/psstop.toml
@@ -14,12 +14,13 @@ test: $(VENV)/.dev  ## linters and all tests; those that need root, systemd or a
 lint: $(VENV)/.dev  ## only what reads the code
 	$(BIN)/pytest tests/unit/test_linters.py
 
-bench: $(VENV)/.dev  ## the numbers, side by side in one run (some minutes)
+bench: $(VENV)/.dev  ## the numbers, side by side in one run (half an hour; ARGS=--short: minutes)
 	$(BIN)/python -m tests.bench $(ARGS)
 
 torture: $(VENV)/.dev  ## the long run of what breaks journal and delivery: damage, kills, silence (half an hour)
 	TORTURE=$(or $(TORTURE),500) $(BIN)/pytest $(or $(ARGS),tests/unit/test_recovery.py tests/unit/test_journal_machine.py \
-		tests/integration/test_delivery_end_to_end.py tests/integration/test_delivery_faults.py)
+		tests/integration/test_delivery_end_to_end.py tests/integration/test_delivery_faults.py \
+		tests/integration/test_torture.py)
 
 $(VENV)/.runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "psstop needs Python 3.11 or later")'
@@ -33,6 +34,9 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
+
+matrix: $(VENV)/.dev  ## fail in every way that is known, and write docs/delivery.md from what came of it
+	MATRIX=write $(BIN)/pytest tests/integration/test_failure_matrix.py $(ARGS)
 
 clean:  ## remove what make made; the journal of `make run` too
 	rm -rf $(VENV) .psstop .mypy_cache .pytest_cache .ruff_cache .hypothesis
