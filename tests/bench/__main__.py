@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import memory, overhead, punctual, tick
+from tests.bench import backlog, fleet, memory, overhead, punctual, tick
 from tests.bench.table import Row, machine_facts, say, show
 
 Bench = Callable[..., list[Row]]
@@ -15,6 +15,8 @@ BENCHES: dict[str, Bench] = {
     "memory": memory.bench,
     "overhead": overhead.bench,
     "punctual": punctual.bench,
+    "backlog": backlog.bench,
+    "fleet": fleet.bench,
 }
 
 

@@ -26,6 +26,11 @@ def at_most(what: str, value: float, bound: float, *, unit: str = "", note: str 
     return Row(what, measured, f"<= {bound:g}{unit}", value <= bound)
 
 
+def at_least(what: str, value: float, bound: float, *, unit: str = "") -> Row:
+    """Build the row of a value that has a bound from below."""
+    return Row(what, f"{value:,.0f}{unit}", f">= {bound:,.0f}{unit}", value >= bound)
+
+
 def spread(values: Sequence[float]) -> str:
     """Say what a median hides."""
     return f"{len(values)} rounds, {min(values):.3g}..{max(values):.3g}, median {statistics.median(values):.3g}"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.bench import memory, punctual, tick
+from tests.bench import backlog, fleet, memory, punctual, tick
 from tests.bench.crowd import SERVERS
 from tests.bench.dialogue import ROOT, sampler_like
 from tests.bench.memory import SAMPLER_BOUND_MIB, TOGETHER_BOUND_MIB
@@ -39,6 +39,29 @@ def test_no_tick_is_late_while_the_server_swallows_packets() -> None:
     assert (found.missing, found.late) == (0, 0), found
     assert found.due >= PUNCTUAL_SECONDS, found
     assert found.requests > 0, found
+
+
+@pytest.mark.victoriametrics
+def test_a_fleet_does_not_fall_upon_a_server_that_is_back() -> None:
+    """Hosts come back one by one, at most at twice the rate of before, and every point of each of them arrives.
+
+    Their clock runs eight times as fast, and a stall of this machine is the longer by it: how evenly they send before
+    is for the bench.
+    """
+    found = fleet.measure(fleet.SHORT)
+
+    assert sum(found.outage.refused) > fleet.SHORT.hosts, found
+    assert found.ratio(max(found.minute.sent)) <= fleet.BOUND, found
+    assert found.missing == 0, found
+
+
+@pytest.mark.victoriametrics
+def test_a_backlog_is_filled_in_whole_and_lightly() -> None:
+    """However fast the shipper is, the server has every point, and the shipper stays in its bound."""
+    found = backlog.measure(backlog.TICKS_SHORT)
+
+    assert found.lossless, found
+    assert found.shipper_pss <= backlog.SHIPPER_BOUND_MIB * MIB, found
 
 
 def test_the_accelerated_sampler_is_the_sampler() -> None:
