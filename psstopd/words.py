@@ -24,4 +24,4 @@ def duration(seconds: float) -> str:
 
 def clock(seconds_ahead: int) -> str:
     """Say where this host's clock is beside the server's."""
-    return f"clock {duration(abs(seconds_ahead))} {'ahead of' if seconds_ahead > 0 else 'behind'} the server's"
+    return f"{duration(abs(seconds_ahead))} {'ahead of' if seconds_ahead > 0 else 'behind'} the server's"

@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,35 @@ def test_hostile_answers_stay_words(tmp_path: Path) -> None:
     assert "\x1b" not in running.errors() + status
     assert not [line for line in running.errors().splitlines() if line.startswith("<3>")]
     assert r"\x1b[2J\x0a<3>forged\x0d\u202e" in status
+
+
+def test_a_clock_that_is_not_the_servers_is_said(tmp_path: Path) -> None:
+    """A host two days ahead of its server is told so in the log, in `status` and to systemd: its points may be lost."""
+    behind = Reply(headers={"Date": formatdate(time.time() - 3 * 86400, usegmt=True)})
+    with fault_server(default=behind) as server, sending(tmp_path, server) as running:
+        running.await_log("this host's clock is not the server's, which may drop points: ahead_seconds=")
+        words = running.run("status").stdout
+        ahead = running.status()["clock_ahead_s"]
+        server.default = Reply(headers={"Date": formatdate(time.time(), usegmt=True)})
+        running.await_log("this host's clock agrees with the server's again")
+        running.stop()
+
+    assert "clock      3 d ahead of the server's, which may drop points silently: set it right\n" in words
+    assert ahead == pytest.approx(3 * 86400, abs=30)
+
+
+def test_a_request_that_drips_is_shown_as_the_failure_that_it_is(tmp_path: Path) -> None:
+    """The shipper that its deadline ended can't say why: the next one does, so that `status` shows it."""
+    dripping = Reply(200, b"x" * 1000, drip_seconds=0.2)
+    with fault_server(default=dripping) as server, sending(tmp_path, server, timeout="1s") as running:
+        running.await_log("shipper ended: a request was over its deadline")
+        wait_for(lambda: running.status()["last_error"] == "no answer in 3 s", 20, "the reason in status")
+        server.default = Reply()
+        running.await_delivery()
+        error = running.status()["last_error"]
+        running.stop()
+
+    assert error is None
 
 
 def test_the_token_is_seen_nowhere(tmp_path: Path) -> None:

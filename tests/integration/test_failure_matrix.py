@@ -111,8 +111,8 @@ CASES = [
     kept("no answer", answering(Reply(fault=Fault.SILENCE)), TIMED_OUT),
     Case("an answer byte by byte", answering(Reply(204, drip_seconds=0.2)), None, ENDED, [OVER_DEADLINE]),
     kept("the end of the connection for an answer", answering(Reply(fault=Fault.CLOSE)), CLOSED),
-    kept("a reset before the body", answering(Reply(fault=Fault.RESET_BEFORE_BODY)), RESET, BROKEN_PIPE),
-    kept("a reset during the body", answering(Reply(fault=Fault.RESET_DURING_BODY)), RESET, BROKEN_PIPE),
+    kept("a reset before the body", answering(Reply(fault=Fault.RESET_BEFORE_BODY)), RESET, BROKEN_PIPE, CLOSED),
+    kept("a reset during the body", answering(Reply(fault=Fault.RESET_DURING_BODY)), RESET, BROKEN_PIPE, CLOSED),
     kept("a reset after the body", answering(Reply(fault=Fault.RESET_AFTER_BODY)), RESET),
     Case(
         "a reset above twenty lines, three times",
