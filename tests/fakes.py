@@ -40,6 +40,8 @@ class FakeProcess:
     cgroup: bytes = b"0::/\n"
     state: str = "S"
     flags: int = 0x400000
+    faults: int = 0  # minor ones
+    rss_pages: int = 0
 
 
 class FakeProc:
@@ -138,8 +140,14 @@ class FakeProc:
 
 def stat_text(process: FakeProcess) -> bytes:
     """Write /proc/PID/stat as far as field 24; what nobody asks for is 0, CPU time is 30 and 12 ticks."""
-    fields = [process.state, *"11111", str(process.flags), *"0000", "30", "12", *"000000", str(process.start_time)]
-    return b"%d (%b) %b 0 0\n" % (process.pid, process.comm, " ".join(fields).encode())
+    faults, rss = str(process.faults), str(process.rss_pages)
+    fields = [process.state, *"11111", str(process.flags), faults, *"000", "30", "12", *"000000"]
+    return b"%d (%b) %b 0 %b\n" % (
+        process.pid,
+        process.comm,
+        " ".join([*fields, str(process.start_time)]).encode(),
+        rss.encode(),
+    )
 
 
 def rollup_text(memory: Memory, span: str = "5567f2a6c000-7ffd2d3b5000") -> bytes:

@@ -3,8 +3,8 @@
 import argparse
 
 from psstopd import exits
-from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
+from psstopd.exits import CommandError
 from psstopd.words import counted
 
 

@@ -3,27 +3,21 @@
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from psstopd import exits
+from psstopd.exits import CommandError
 
 if TYPE_CHECKING:
     import argparse  # which the sampler does without
 
 
-class CommandError(Exception):
-    """Raised by a command that can't go on: the message names the cure, `code` is the exit code."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def dispatch(command: "argparse.ArgumentParser", arguments: list[str] | None) -> int:
     """Carry out the subcommand that the arguments name, by `main(options)` of its module; show the help without one."""
     options = command.parse_args(arguments)
+    from importlib import import_module  # noqa: PLC0415 - the plain table needs none
+
     module = getattr(options, "module", None)
     if module is None:
         command.print_help(sys.stderr)

@@ -1,67 +1,62 @@
-"""`psstop history`: what the journal has of one name, as plain numbers."""
+"""`psstop history`: the course of one name in the journal, or all names at a glance."""
 
 import argparse
 import sqlite3
+import sys
 import time
 from contextlib import closing
-from datetime import datetime
 
 from psstopd import exits
-from psstopd.cli.entry import CommandError
-from psstopd.cli.load import load
-from psstopd.cli.units import size
-from psstopd.journal.reader import HistoryRow, JournalReader
-from psstopd.journal.schema import SAMPLE_FIELDS
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_COLUMNS = ("pss_bytes", "swap_pss_bytes", "uss_bytes", "rss_bytes")
-_TITLES = ("PSS", "SWAPPSS", "USS", "RSS", "PROCESSES", "UNREADABLE", "STARTS")
-_COUNTS = ("processes", "unreadable", "starts_total")
+from psstopd.cli.journal_path import journal_path
+from psstopd.client.escape import shown
+from psstopd.client.history.fields import field_named
+from psstopd.client.history.when import local, window
+from psstopd.exits import CommandError
+from psstopd.journal.history import KEPT_FIELDS, HistoryReader
+from psstopd.journal.schema import ROLLUP_FIELDS
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the samples of a name, oldest first, or all names."""
-    now = int(time.time())
-    since = parse_since(options.since, now)
-    path = options.journal or load(options.config).journal.path
+    """Show the course of a name, as a plot on a terminal and as rows in a pipe, or the overview of all."""
+    field = field_named(options.field)
+    path = journal_path(options.journal, options.config)
     try:
-        with closing(JournalReader(path)) as journal:
+        with closing(HistoryReader(path)) as journal:
             if options.name is None:
-                print("".join(f"{name}\n" for name in journal.names()), end="")
-                return exits.OK
-            return _print(journal, options.name, since=since, until=now)
+                _show_overview(journal, field, options)
+            else:
+                _show_course(journal, field, options)
     except sqlite3.Error as error:
         cure = "is the path right (--journal, --config), and may you read there (sudo)?"
         raise CommandError(f"journal: {path}: {error}; {cure}", exits.CANNOT_CREATE) from error
+    return exits.OK
 
 
-def parse_since(text: str, now: int) -> int:
-    """Give the Unix time that `2h` before `now`, or a local date or date and time, means. Raises CommandError."""
-    try:
-        if text[:-1].isdecimal() and text[-1] in _UNITS:
-            return max(0, now - int(text[:-1]) * _UNITS[text[-1]])
-        return int(datetime.fromisoformat(text).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise CommandError(f"--since {text}: write 30m, 2h, 7d, 2026-11-20 or 2026-11-20T08:00", exits.USAGE) from error
+def _show_course(journal: HistoryReader, field: str, options: argparse.Namespace) -> None:
+    from psstopd.client.history import course  # noqa: PLC0415 - neither form needs what the other one does
+    from psstopd.client.history.series import Course  # noqa: PLC0415
+
+    name, asked = options.name, window(options.since, options.until, now=int(time.time()))
+    moments = journal.course(name, asked.since, asked.until)
+    if not moments:
+        known = journal.knows(name)
+        hint = "try a longer --since" if known else "`psstop history` lists the names there are"
+        when = "since then" if asked.ends_now else f"from {local(asked.since)} to {local(asked.until)}"
+        raise CommandError(f"{shown(name)}: nothing recorded {when}; {hint}", exits.FAILED)
+    if field not in KEPT_FIELDS and all(moment.is_rollup for moment in moments):
+        kept = ", ".join(KEPT_FIELDS)
+        raise CommandError(
+            f"--field {field}: of these times only rollups of 5 minutes are left, which keep {kept}", exits.FAILED
+        )
+    course.show(Course(name, field, asked, moments), options, sys.stdout)
 
 
-def _print(journal: JournalReader, name: str, *, since: int, until: int) -> int:
-    found = False
-    for row in journal.history(name, since, until):
-        if not found:
-            print(f"{'TIME':19}", *(f"{title:>10}" for title in _TITLES))
-        found = True
-        print(_line(row))
-    if found:
-        return exits.OK
-    known = name in journal.names()
-    hint = "try a longer --since" if known else "`psstop history` lists the names there are"
-    raise CommandError(f"{name}: nothing recorded since then; {hint}", exits.FAILED)
+def _show_overview(journal: HistoryReader, field: str, options: argparse.Namespace) -> None:
+    from psstopd.client.history import overview  # noqa: PLC0415 - neither form needs what the other one does
 
-
-def _line(row: HistoryRow) -> str:
-    values = dict(zip(SAMPLE_FIELDS, row.values, strict=True))
-    sizes = [size(values[column]) for column in _COLUMNS]
-    counts = [str(values[column]) for column in _COUNTS]
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.time))
-    return " ".join([when, *(f"{text:>10}" for text in sizes + counts)])
+    if options.since is not None or options.until is not None or options.plot:
+        raise CommandError("--since, --until and --plot are about one name: psstop history NAME", exits.USAGE)
+    if field not in ROLLUP_FIELDS:
+        kept = ", ".join(ROLLUP_FIELDS)
+        raise CommandError(f"--field {field}: without a name only what rollups keep: {kept}", exits.USAGE)
+    overview.show(overview.read(journal, field), field, options, sys.stdout)

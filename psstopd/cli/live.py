@@ -6,8 +6,8 @@ import time
 from shlex import quote
 from typing import TextIO
 
-from psstopd.cli.screen import cut, width_of
-from psstopd.cli.units import change, size
+from psstopd.client.screen import cut, width_of
+from psstopd.client.units import change, size
 from psstopd.model import Sample
 from psstopd.service.report import Report
 from psstopd.words import CURES, counted

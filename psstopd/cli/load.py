@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from psstopd import exits
-from psstopd.cli.entry import CommandError
 from psstopd.config import Config
+from psstopd.exits import CommandError
 from psstopd.settings_errors import SettingsError
 
 

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from psstopd import exits
-from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
 from psstopd.delivery.lineprotocol import printable
+from psstopd.exits import CommandError
 from psstopd.journal.cursor import cursor_path
 from psstopd.journal.quarantine import Quarantine
 from psstopd.words import counted, duration

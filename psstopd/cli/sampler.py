@@ -9,9 +9,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from psstopd import __version__, exits
-from psstopd.cli.entry import CommandError, guarded
+from psstopd.cli.entry import guarded
 from psstopd.cli.logs import set_up_logging
 from psstopd.config import Config, from_json
+from psstopd.exits import CommandError
 from psstopd.journal.errors import JournalLocked, JournalUnusable
 from psstopd.journal.writer import Journal
 from psstopd.kernel.procfs import Procfs, read_once

@@ -8,10 +8,10 @@ from contextlib import closing
 from typing import Any
 
 from psstopd import exits
-from psstopd.cli.entry import CommandError
 from psstopd.cli.load import load
-from psstopd.cli.units import size
+from psstopd.client.units import size
 from psstopd.config import Config
+from psstopd.exits import CommandError
 from psstopd.journal.cursor import read_delivery
 from psstopd.journal.files import lock_holder
 from psstopd.journal.reader import JournalReader, StoredTick

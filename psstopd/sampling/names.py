@@ -3,6 +3,9 @@
 import os
 from collections.abc import Callable
 
+from psstopd.kernel.errors import AccessDenied, Unparseable
+from psstopd.kernel.procfs import Procfs
+
 COMM_LENGTH = 15  # TASK_COMM_LEN less its NUL, include/linux/sched.h
 _LONGEST = 255  # NAME_MAX: argv[0] is the process' own word and can be megabytes long
 _SCRIPT_ARGUMENTS = 4  # interpreter, its options and the script: all that a #! line can put before the arguments
@@ -23,6 +26,17 @@ def program_name(comm: bytes, exe: bytes | None, cmdline: Callable[[], list[byte
         return from_exe
     arguments = map(os.path.basename, cmdline()[:_SCRIPT_ARGUMENTS])
     return next((base[:_LONGEST] for base in arguments if base.startswith(comm)), comm)
+
+
+def full_name(procfs: Procfs, pid: int, comm: bytes) -> bytes:
+    """Give the full name of a running process that has this `comm`. Raises ProcessGone and AccessDenied."""
+    if len(comm) < COMM_LENGTH:
+        return comm
+    try:
+        exe = procfs.exe(pid)
+    except (AccessDenied, Unparseable):
+        exe = None
+    return program_name(comm, exe, lambda: procfs.cmdline(pid))
 
 
 def printable(name: bytes) -> str:

@@ -109,7 +109,7 @@ def read_one(read: Read, identity: Identity) -> Outcome | None:
     """Measure one process and the time that it takes; None when it has ended or has no memory."""
     before = time.perf_counter()
     try:
-        memory, span = read(identity.pid)
+        space = read(identity.pid)
     except (ProcessGone, NoAddressSpace, Renamed):
         return None
     except AccessDenied:
@@ -117,4 +117,4 @@ def read_one(read: Read, identity: Identity) -> Outcome | None:
     except (Unparseable, OSError):  # OSError: no file descriptor left, say
         return Unreadable.UNPARSEABLE
     after = time.perf_counter()
-    return Reading(identity, memory, span, after, int((after - before) * 1e6))
+    return Reading(identity, space.memory, space.span, after, int((after - before) * 1e6))

@@ -33,7 +33,7 @@ class Report(NamedTuple):
         if self.delivery is not None and self.delivery.error is not None:
             parts.append(f"not delivering: {self.delivery.error}")
         if self.delivery is not None and self.delivery.clock_ahead:
-            parts.append(clock(self.delivery.clock_ahead))
+            parts.append(f"clock {clock(self.delivery.clock_ahead)}")
         if self.trouble is not None:
             parts.append(f"journal not writable: {self.trouble}")
         return "; ".join(parts)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import backlog, fleet, memory, overhead, punctual, tick
+from tests.bench import backlog, client, exact, fleet, memory, overhead, punctual, tick
 from tests.bench.table import Row, machine_facts, say, show
 
 Bench = Callable[..., list[Row]]
@@ -16,6 +16,8 @@ BENCHES: dict[str, Bench] = {
     "overhead": overhead.bench,
     "punctual": punctual.bench,
     "backlog": backlog.bench,
+    "client": client.bench,
+    "exact": exact.bench,
     "fleet": fleet.bench,
 }
 

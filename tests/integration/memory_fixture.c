@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define PAGE 4096UL
+#define HUGE (2UL << 20)
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
@@ -124,6 +125,41 @@ static void tree(char **arguments)
         fork_waiting(share, n);
 }
 
+static void rewrite(size_t number)
+{
+    (void)number;
+    touch(private, 0, pages);
+}
+
+/* Children that have as much memory as each other, and share none of it. */
+static void workers(char **arguments)
+{
+    pages = strtoul(arguments[0], NULL, 10);
+    children = strtoul(arguments[1], NULL, 10);
+    private = map("private", pages, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    for (size_t n = 1; n <= children; n++)
+        fork_waiting(rewrite, n);
+}
+
+static void touch_huge(char *memory, size_t from, size_t to)
+{
+    for (size_t page = from; page < to; page++)
+        memory[page * HUGE]++;
+}
+
+/* Maps a file in hugetlbfs and uses the huge pages [from, to) of it, and as many private ones as are asked for. */
+static void huge(char **arguments)
+{
+    int fd = open(arguments[0], O_RDWR | O_CREAT, 0600);
+    size_t size = strtoul(arguments[1], NULL, 10), from = strtoul(arguments[2], NULL, 10);
+    size_t to = strtoul(arguments[3], NULL, 10), own = strtoul(arguments[4], NULL, 10);
+    if (fd < 0)
+        fail(arguments[0]);
+    touch_huge(map("shared", size * HUGE / PAGE, MAP_SHARED, fd), from, to);
+    if (own)
+        touch_huge(map("private", own * HUGE / PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1), 0, own);
+}
+
 static void swap(char **arguments)
 {
     pages = strtoul(arguments[0], NULL, 10);
@@ -222,7 +258,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(char **);
     } modes[] = {{"tree", tree},         {"swap", swap},       {"clone", clone_vm}, {"zombie", zombie},
-                 {"leaderless", leaderless}, {"name", take_name}, {"exec", execute},   {"idle", idle}};
+                 {"leaderless", leaderless}, {"name", take_name}, {"exec", execute},   {"idle", idle},
+                 {"workers", workers},   {"huge", huge}};
     begin();
     for (size_t mode = 0; argc > 1 && mode < sizeof modes / sizeof *modes; mode++)
         if (strcmp(argv[1], modes[mode].name) == 0) {

@@ -244,10 +244,9 @@ def test_a_server_that_is_right_is_ok(tmp_path: Path) -> None:
     assert (alone.returncode, alone.stdout.splitlines()[1:]) == (0, ["no [influxdb] section: nothing to connect to"])
 
 
-@pytest.mark.parametrize("command", [psstopd, psstop])
-def test_no_subcommand_is_answered_with_help(command: Any) -> None:
-    """Who types the bare command is told what there is, on standard error."""
-    done = command()
+def test_no_subcommand_is_answered_with_help() -> None:
+    """Who types bare `psstopd` is told what there is, on standard error; bare `psstop` is the table."""
+    done = psstopd()
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "examples:" in done.stderr

@@ -85,10 +85,13 @@ def test_status_keys_stay(ended: Daemon, tmp_path: Path) -> None:
 
 
 def test_history_lists_the_names(ended: Daemon) -> None:
-    """Without a name, all that have been recorded, a line each."""
+    """Without a name, all that have been recorded, a line each: what they have now comes first, their name last."""
     done = psstop("history", "--config", str(ended.config))
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{SHOWN}\n", "")
+    heading, row = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert heading.split() == ["NOW", "1H", "24H", "7D", "24", "HOURS", "NAME"]
+    assert re.fullmatch(rf" +[\d.]+ [KM]iB( +-){{3}}  {' ' * 23}[▁▄] {re.escape(SHOWN)}", row)
 
 
 def test_history_of_one_name(ended: Daemon) -> None:
@@ -121,21 +124,31 @@ def test_history_since_nonsense(since: str, ended: Daemon) -> None:
 
 
 def test_history_of_nothing(ended: Daemon, tmp_path: Path) -> None:
-    """An unknown name, a time without samples and a missing journal have a message each, and no table."""
+    """An unknown name, a time without samples, one to come and a missing journal have a message each, and no table."""
     soon = (datetime.now().astimezone() + timedelta(minutes=5)).isoformat()
     unknown = psstop("history", "nope", "--journal", str(ended.journal))
+    earlier = psstop("history", SHOWN, "--since=2020-01-01", "--until=2020-01-02", "--journal", str(ended.journal))
     later = psstop("history", SHOWN, "--since", soon, "--journal", str(ended.journal))
     nowhere = psstop("history", "x", "--journal", str(tmp_path / "none.db"))
 
-    assert [(done.returncode, done.stdout) for done in (unknown, later, nowhere)] == [(1, ""), (1, ""), (73, "")]
+    exits = [(done.returncode, done.stdout) for done in (unknown, earlier, later, nowhere)]
+    assert exits == [(1, ""), (1, ""), (2, ""), (73, "")]
     assert unknown.stderr == "nope: nothing recorded since then; `psstop history` lists the names there are\n"
-    assert later.stderr == f"{SHOWN}: nothing recorded since then; try a longer --since\n"
+    assert earlier.stderr == (
+        f"{SHOWN}: nothing recorded from 2020-01-01 00:00:00 to 2020-01-02 00:00:00; try a longer --since\n"
+    )
+    assert later.stderr.startswith(f"--since {soon}: ")
+    assert later.stderr.endswith(" is still to come\n")
     assert nowhere.stderr.startswith(f"journal: {tmp_path / 'none.db'}: unable to open database file; is the path")
 
 
 def test_history_on_a_poor_terminal(ended: Daemon) -> None:
-    """A name that the terminal's encoding lacks is written in escapes, not answered with a defect."""
+    """What the terminal's encoding lacks is written in escapes or in ASCII, not answered with a defect."""
     environ = clean_environ() | {"PYTHONIOENCODING": "ascii"}
-    done = psstop("history", "--journal", str(ended.journal), environ=environ)
+    names = psstop("history", "--journal", str(ended.journal), environ=environ)
+    plot = psstop("history", SHOWN, "--plot", "--journal", str(ended.journal), environ=environ)
 
-    assert (done.returncode, done.stdout) == (0, "\\xfcn\\xef\\x09name\n")
+    assert (names.returncode, plot.returncode) == (0, 0)
+    assert names.stdout.endswith(" \\xfcn\\xef\\x09name\n")
+    assert plot.stdout.startswith("\\xfcn\\xef\\x09name  pss_bytes  ")
+    assert " +" in plot.stdout

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from psstopd.cli.entry import CommandError, guarded
+from psstopd.cli.entry import guarded
+from psstopd.exits import CommandError
 
 
 def raising(error: BaseException) -> Callable[[], int]:

@@ -16,9 +16,11 @@ MAY_IMPORT = {
     "journal": {"journal"},
     "delivery": {"delivery", "journal"},
     "service": {"service", "sampling", "kernel", "journal"},
+    "client": {"client", "sampling", "kernel", "journal"},
 }
 # Each third-party package is imported in one module.
 ONLY_IN = {
+    "numpy": "psstopd/kernel/pages.py",
     "pydantic": "psstopd/settings.py",
     "pydantic_settings": "psstopd/settings.py",
     "influxdb_client": "psstopd/delivery/influxdb.py",

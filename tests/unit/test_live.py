@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from psstopd.cli.live import LiveView
-from psstopd.cli.screen import cut
+from psstopd.client.screen import cut
 from psstopd.model import Health, Memory, Sample, Tick, Unreadable
 from psstopd.service.report import Report
 

@@ -54,12 +54,24 @@ def test_smaps_of_all_kernels_are_summed(kernel: str) -> None:
     assert space.memory == in_bytes(SMAPS[kernel])
 
 
+def test_huge_pages_are_told_apart() -> None:
+    """Those of hugetlb are in no other size, and what others map too is not summed with what nobody else maps."""
+    line = re.compile(rb"(?<=Shared_Hugetlb:) +\d+")
+    rollup = parse_smaps_rollup(line.sub(b"    4096", golden("rollup-6.1")))
+    smaps = parse_smaps(line.sub(b"    4096", golden("smaps-6.1"), count=2))
+
+    assert rollup == (in_bytes(ROLLUPS["6.1"]), rollup.span, 4096 * KIB, 2048 * KIB)
+    assert smaps == (in_bytes(SMAPS["6.1"]), smaps.span, 8192 * KIB, 0)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_fast_way_says_what_the_slow_one_says(kernel: str) -> None:
     """Both ways to parse a rollup agree on every kernel's text."""
     text = golden(f"rollup-{kernel}")
+    without_huge_pages = text.replace(b"2048 kB", b"   0 kB")
 
     assert parse_smaps_rollup(text) == parse_by_name(text)
+    assert parse_smaps_rollup(without_huge_pages) == parse_by_name(without_huge_pages)
 
 
 @given(st.builds(Memory, SIZES, SIZES, SIZES, SIZES, SIZES, SIZES, SIZES), EXTRA_LINES, st.integers(1, 20))

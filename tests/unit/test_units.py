@@ -2,7 +2,7 @@
 
 import pytest
 
-from psstopd.cli.units import change, size
+from psstopd.client.units import change, size
 from psstopd.words import duration
 
 MIB = 1 << 20

@@ -1,0 +1,1 @@
+"""One row for each program, unit, user or cgroup."""

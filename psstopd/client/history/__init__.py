@@ -1,0 +1,1 @@
+"""What the journal has, as a plot, as rows, or as a line for each name."""
