@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench torture matrix man clean
+.PHONY: run test lint bench torture matrix growth man clean
 
 run: $(VENV)/.runtime  ## sample every program of this machine in the foreground, journal in .psstop/
 	@PSSTOP_JOURNAL__PATH=$(CURDIR)/.psstop/journal.db $(BIN)/psstopd run --config config/psstop.toml
@@ -37,6 +37,9 @@ $(VENV)/.dev: $(VENV)/.runtime
 
 matrix: $(VENV)/.dev  ## fail in every way that is known, and write docs/delivery.md from what came of it
 	MATRIX=write $(BIN)/pytest tests/integration/test_failure_matrix.py $(ARGS)
+
+growth: $(VENV)/.dev  ## measure how the cost grows (8 GiB, 10,000 processes) and write it into docs/overhead.md and .svg
+	$(BIN)/python -m tests.bench.growth
 
 man: $(VENV)/.dev  ## write the manual pages and the completions below docs/ from the commands' own help
 	$(BIN)/python -m tests.pages docs

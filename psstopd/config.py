@@ -40,10 +40,11 @@ class Sampling(NamedTuple):
 
 
 class Overhead(NamedTuple):
-    """What psstop may cost: shares of wall time, 0 to 1."""
+    """What psstop may cost: shares of wall time, 0 to 1, and for how many seconds an unmoved process isn't read."""
 
     target_share: float
     cpu_share: float
+    max_age: int = 60
 
 
 class JournalConfig(NamedTuple):

@@ -35,6 +35,7 @@ class Unreadable(StrEnum):
     DENIED = "denied"
     STUCK = "stuck"
     UNPARSEABLE = "unparseable"
+    PENDING = "pending"  # nobody has read it yet, for want of budget
 
 
 class Reading(NamedTuple):
@@ -62,11 +63,11 @@ class Sample(NamedTuple):
     memory: Memory | None
     pss_max: int | None
     processes: int
-    unreadable: int
+    unreadable: int  # or not read yet: new ones, where the budget for reads was spent
     starts: int  # processes seen for the first time since the last tick
     newest_start: int  # the largest start_time among its processes, 0 without any
-    age_ms: int
-    read_us: int
+    age_ms: int  # of the oldest reading in the sum
+    read_us: int  # spent on this tick; 0 where all readings are carried over
     top: tuple[ProcessSample, ...] = ()
 
 

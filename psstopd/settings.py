@@ -93,6 +93,12 @@ class Overhead(Table):
 
     target_share: float = Field(0.005, gt=0, le=1, description="a number above 0 and up to 1, such as 0.005")
     cpu_share: float = Field(0.02, gt=0, le=1, description="a number above 0 and up to 1, such as 0.02")
+    max_age: Duration = Field(60, ge=0, le=HOUR, description='a duration from 0s to 1h, such as "60s"')
+
+    @field_validator("max_age", mode="before")
+    @classmethod
+    def _zero_needs_no_unit(cls, value: object) -> object:
+        return 0 if value == "0" else value
 
 
 class Journal(Table):

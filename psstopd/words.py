@@ -5,6 +5,7 @@ from psstopd.model import Unreadable
 CURES = {
     Unreadable.DENIED: "not permitted: run as root, or with CAP_PERFMON (Linux 6.15) or CAP_SYS_PTRACE",
     Unreadable.STUCK: "the read hangs: the process holds its memory lock; left alone until it returns",
+    Unreadable.PENDING: "not read yet, to stay within [overhead] cpu_share and target_share; it will be",
     Unreadable.UNPARSEABLE: "the kernel's answer is torn or in a format unknown to psstop",
 }
 

@@ -9,7 +9,7 @@ from psstopd.sampling.collector import Collector
 from tests.fakes import KIB
 
 EVERY = Watch(None, None, None, None, None, None, None, group_by="program")
-OVERHEAD = Overhead(target_share=1.0, cpu_share=1.0)
+OVERHEAD = Overhead(target_share=1.0, cpu_share=1.0, max_age=0)  # everybody is read on every pass
 JOURNAL = JournalConfig("/nowhere", raw_for=3600, rollup_for=3600, max_size=1 << 23)
 
 
@@ -26,7 +26,8 @@ def config(*watches: Watch, max_names: int = 200, top_processes: int = 0) -> Con
 
 def collector(procfs: Procfs, config: Config, **options: Any) -> Collector:
     """Make a collector that nobody has gone before."""
-    return Collector(config, procfs=procfs, **{"newest_starts": {}, **options})
+    kept = {} if procfs.root == "/proc" else {"most_kept_files": 0}  # in a FakeProc nobody's files last
+    return Collector(config, procfs=procfs, **{"newest_starts": {}, **kept, **options})
 
 
 def samples(collector: Collector) -> dict[str, Sample]:

@@ -9,7 +9,7 @@ _shtab_psstopd_subparsers=(run check-config status quarantine)
 
 _shtab_psstopd_run_option_strings=(-h --help --stdout --config)
 _shtab_psstopd_check_config_option_strings=(-h --help --connect --config)
-_shtab_psstopd_status_option_strings=(-h --help --json --config)
+_shtab_psstopd_status_option_strings=(-h --help --json --cost --config)
 _shtab_psstopd_quarantine_option_strings=(-h --help --config)
 _shtab_psstopd_option_strings=(-h --help --version)
 
@@ -30,6 +30,7 @@ _shtab_psstopd_check_config___connect_nargs=0
 _shtab_psstopd_status__h_nargs=0
 _shtab_psstopd_status___help_nargs=0
 _shtab_psstopd_status___json_nargs=0
+_shtab_psstopd_status___cost_nargs=0
 _shtab_psstopd_quarantine_pos_1_nargs='*'
 _shtab_psstopd_quarantine__h_nargs=0
 _shtab_psstopd_quarantine___help_nargs=0

@@ -69,6 +69,7 @@ complete -c psstopd -n '_shtab_psstopd_using check-config' -l config -xka "(__fi
 complete -c psstopd -n '_shtab_psstopd_using; and test $_shtab_psstopd_npos -eq 0' -a status -d 'what is watched, pending and wrong'
 complete -c psstopd -n '_shtab_psstopd_using status' -s h -l help -d 'show this help message and exit'
 complete -c psstopd -n '_shtab_psstopd_using status' -l json -d 'the same as JSON, sizes in bytes, times in Unix seconds'
+complete -c psstopd -n '_shtab_psstopd_using status' -l cost -d 'instead: which names cost the most to read, and how often'
 complete -c psstopd -n '_shtab_psstopd_using status' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'default: /etc/psstop/psstop.toml'
 complete -c psstopd -n '_shtab_psstopd_using; and test $_shtab_psstopd_npos -eq 0' -a quarantine -d 'lines that the server refused: look, send again, give up'
 complete -c psstopd -n '_shtab_psstopd_using quarantine' -s h -l help -d 'show this help message and exit'

@@ -12,6 +12,7 @@ _EPILOG = """examples:
   psstopd run --stdout                         line protocol on standard output (Telegraf's inputs.execd)
   psstopd check-config --connect               is the config right, and does the server take points?
   psstopd status                               what is watched, pending and wrong
+  psstopd status --cost                        which names cost the most to read
   psstopd quarantine list                      lines that the server refused, and why
 
 exit codes: 0 fine, 2 wrong usage, 3 not running (status), 69 the server would not take points (check-config --connect),
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
     status = subcommands.add_parser("status", help="what is watched, pending and wrong")
     status.add_argument("--json", action="store_true", help="the same as JSON, sizes in bytes, times in Unix seconds")
+    status.add_argument("--cost", action="store_true", help="instead: which names cost the most to read, and how often")
     status.set_defaults(module="status")
 
     quarantine = subcommands.add_parser("quarantine", help="lines that the server refused: look, send again, give up")

@@ -4,10 +4,12 @@ import argparse
 import json
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from psstopd import exits
+from psstopd.cli import cost
 from psstopd.cli.load import load
 from psstopd.client.units import size
 from psstopd.config import Config
@@ -26,6 +28,9 @@ def main(options: argparse.Namespace) -> int:
     config = load(options.config)
     path = config.journal.path
     pid = lock_holder(path)
+    if options.cost:
+        _print_costs(config, as_json=options.json)
+        return exits.OK if pid is not None else exits.NOT_RUNNING
     last, before = _last_ticks(path)
     state = _state(config, pid, last, before)
     if options.json:
@@ -35,10 +40,26 @@ def main(options: argparse.Namespace) -> int:
     return exits.OK if pid is not None else exits.NOT_RUNNING
 
 
+def _print_costs(config: Config, *, as_json: bool) -> None:
+    with _readable(config.journal.path):
+        ticks = cost.recent(config.journal.path)
+    found = cost.costs(ticks)
+    if as_json:
+        print(cost.as_json(found, config.overhead))
+    else:
+        cost.show(found, config.overhead, ticks)
+
+
 def _last_ticks(path: str) -> tuple[StoredTick | None, StoredTick | None]:
+    with _readable(path), closing(JournalReader(path)) as journal:
+        return journal.last_two()
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Say what may be wrong where a journal can't be read."""
     try:
-        with closing(JournalReader(path)) as journal:
-            return journal.last_two()
+        yield
     except sqlite3.Error as error:
         raise CommandError(
             f"journal: {path}: {error}; is this the daemon's config (--config), and may you read there (sudo)?",

@@ -15,6 +15,7 @@ from psstopd.model import Identity
 _PF_EXITING = 0x4  # include/linux/sched.h
 _PF_KTHREAD = 0x00200000
 _READ_SIZE = 4096
+_FIELDS_UP_TO_RSS = 22  # those behind comm
 _READ_ONLY = os.O_RDONLY | os.O_CLOEXEC
 _CMDLINE_LIMIT = 128 * 1024  # one argument may be that long (MAX_ARG_STRLEN), a command line megabytes
 
@@ -27,6 +28,8 @@ class Stat(NamedTuple):
     state: str
     flags: int
     cpu_ticks: int
+    rss_pages: int
+    faults: int  # minor and major ones: whatever a process maps anew, it gets by a fault
 
     @property
     def has_memory(self) -> bool:
@@ -47,7 +50,7 @@ def parse_stat(pid: int, text: bytes) -> Stat:
     if not text.endswith(b"\n"):
         raise Unparseable(f"/proc/{pid}/stat: torn: {text[:200]!r}")
     opening, closing = text.find(b"("), text.rfind(b")")
-    fields = text[closing + 1 :].split()
+    fields = text[closing + 1 :].split(None, _FIELDS_UP_TO_RSS)
     try:
         return Stat(
             identity=Identity(pid, int(fields[19])),
@@ -55,6 +58,8 @@ def parse_stat(pid: int, text: bytes) -> Stat:
             state=fields[0].decode(),
             flags=int(fields[6]),
             cpu_ticks=int(fields[11]) + int(fields[12]),
+            rss_pages=int(fields[21]),
+            faults=int(fields[7]) + int(fields[9]),
         )
     except (IndexError, ValueError) as error:
         raise Unparseable(f"/proc/{pid}/stat: {error}: {text[:200]!r}") from error
@@ -80,9 +85,25 @@ class Procfs:
         with os.scandir(self.root) as entries:
             return [(int(entry.name), entry.inode()) for entry in entries if entry.name.isdecimal()]
 
+    def listing(self) -> dict[str, int]:
+        """List everything in /proc with its inode, as names: the quickest way to see that nobody came or went."""
+        with os.scandir(self.root) as entries:
+            return {entry.name: entry.inode() for entry in entries}
+
     def stat(self, pid: int) -> Stat:
         """Read /proc/PID/stat."""
-        return parse_stat(pid, self._read(pid, "stat", read_once))
+        return parse_stat(pid, self.stat_text(pid))
+
+    def stat_text(self, pid: int) -> bytes:
+        """Read /proc/PID/stat as it is: who has not run since has the same text."""
+        return self._read(pid, "stat", read_once)
+
+    def open_stat(self, pid: int) -> int:
+        """Open /proc/PID/stat to read it again and again; the descriptor survives execve and is the caller's."""
+        try:
+            return os.open(f"{self.root}/{pid}/stat", _READ_ONLY)
+        except OSError as error:
+            raise self._outcome(pid, "stat", error) from error
 
     def comm(self, pid: int) -> bytes:
         """Read /proc/PID/comm: up to 15 bytes of anything but NUL, proc_pid_comm(5)."""

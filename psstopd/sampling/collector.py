@@ -5,28 +5,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from psstopd.config import Config
-from psstopd.kernel.memory import AddressSpace, MemoryReader
+from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
-from psstopd.model import NO_MEMORY, Identity, Memory, Reading, Sample, Unreadable
+from psstopd.model import Identity, Reading, Sample, Unreadable
 from psstopd.sampling.census import Census, Process
-from psstopd.sampling.reader import MemoryReads, Outcome
+from psstopd.sampling.cmdlines import PatientProcfs
+from psstopd.sampling.reader import MemoryReads
 from psstopd.sampling.roster import Roster
 from psstopd.sampling.rules import Rules
-from psstopd.sampling.sharing import SharedSpaces
+from psstopd.sampling.schedule import Schedule
+from psstopd.sampling.sharing import Compare, SharedSpaces, compare_by_kcmp
 from psstopd.sampling.slots import Slots
+from psstopd.sampling.statfiles import MOST_KEPT
+from psstopd.sampling.tally import Part, Tally, merge
 
 READ_DEADLINE_SECONDS = 1.0
-
-
-class _Group:
-    """What one name has on this tick, before it is summed."""
-
-    __slots__ = ("processes", "readings", "unreadable")
-
-    def __init__(self) -> None:
-        self.processes: list[Process] = []
-        self.readings: list[Reading] = []
-        self.unreadable = 0
 
 
 class Collection(NamedTuple):
@@ -37,24 +30,32 @@ class Collection(NamedTuple):
 
 
 class Collector:
-    """Turns the processes of one /proc into samples; lives as long as the daemon and remembers names between passes."""
+    """Turns the processes of one /proc into samples; lives as long as the daemon.
 
-    def __init__(
+    It remembers names and readings between passes, and each pass does anew only what has changed since the last.
+    """
+
+    def __init__(  # noqa: PLR0913 - of these the daemon passes three, the others are for tests
         self,
         config: Config,
         *,
         procfs: Procfs,
         newest_starts: Mapping[str, int],
         monotonic: Callable[[], float] = time.monotonic,
+        compare: Compare = compare_by_kcmp,
+        most_kept_files: int = MOST_KEPT,
     ) -> None:
         """`newest_starts` is what an earlier daemon of this boot has already counted, by name; see Sample."""
         self._monotonic = monotonic
         rules = Rules(config.watch)
-        self._census = Census(procfs, rules)
+        patient = PatientProcfs(procfs.root)
+        self._census = Census(patient, rules, monotonic=monotonic, most_kept_files=most_kept_files)
         deadline = min(READ_DEADLINE_SECONDS, config.sampling.interval / 2)
-        self._memory = MemoryReader(procfs)
-        self._reads = MemoryReads(self._read, deadline_seconds=deadline)
-        self._shared = SharedSpaces()
+        self._reads = MemoryReads(MemoryReader(procfs).read, deadline_seconds=deadline, clock=monotonic)
+        self._schedule = Schedule(config, now=monotonic())
+        self._shared = SharedSpaces(compare)
+        self._repeated: set[Identity] = set()
+        self._tallies: dict[str, Tally] = {}
         self._newest_starts = newest_starts
         self._first_pass = True
         self._adopt(config, rules)
@@ -63,11 +64,13 @@ class Collector:
         """Go on with other rules; names that the new config does not fix rest like any other found name."""
         rules = Rules(config.watch)
         self._census.replace_rules(rules)
+        self._schedule.reload(config)
         self._adopt(config, rules)
 
     def _adopt(self, config: Config, rules: Rules) -> None:
         self._roster = Roster(rules.fixed_names, max_names=config.sampling.max_names)
         self._slots = Slots(config.sampling.top_processes)
+        self._samples: dict[str, tuple[Part, Sample]] = {}  # of the last pass
 
     @property
     def stuck(self) -> set[Identity]:
@@ -76,53 +79,66 @@ class Collector:
 
     def collect(self) -> Collection:
         """Take one pass over all watched processes."""
-        began = time.perf_counter()
-        processes = self._census.take()
-        outcomes = self._reads.take([process.identity for process in processes])
-        if renamed := self._census.judge_renamed():
-            outcomes |= self._reads.take([process.identity for process in renamed])
-        repeated = self._shared.repeated(outcome for outcome in outcomes.values() if isinstance(outcome, Reading))
-        groups = self._group(processes, outcomes)
-        groups = self._merge_beyond_roster(groups)
-        samples = tuple(
-            self._summarise(name, groups.get(name) or _Group(), repeated=repeated, began=began)
-            for name in self._roster.names
-        )
+        now = self._monotonic()
+        unsettled, came_or_went = self._see(self._census.take(), now)
+        self._read(unsettled, now, came_or_went=came_or_went)
+        parts = {name: tally.sum(self._repeated) for name, tally in self._tallies.items()}
+        self._roster.admit(sorted(parts, key=lambda name: -_pss(parts[name])), now)
+        by_series: dict[str, list[Part]] = {}
+        for name, part in parts.items():
+            by_series.setdefault(self._roster.series(name), []).append(part)
+        self._samples = {name: self._sample(name, merge(by_series.get(name, ())), now) for name in self._roster.names}
         self._slots.forget(self._roster.names)
         self._first_pass = False
-        return Collection(samples, _reasons(outcomes.values()))
+        return Collection(tuple(sample for _, sample in self._samples.values()), _reasons(parts.values()))
 
-    def _read(self, pid: int) -> AddressSpace:
-        """Measure a process if it still has the name that it was matched by."""
-        self._census.confirm(pid)
-        return self._memory.read(pid)
-
-    def _group(self, processes: Iterable[Process], outcomes: Mapping[Identity, Outcome]) -> dict[str, _Group]:
-        """Sort processes by name; those that are gone or have no memory have no outcome and are left out."""
-        groups: dict[str, _Group] = {}
+    def _see(self, processes: Iterable[Process], now: float) -> tuple[list[Process], bool]:
+        """Sort processes by name; give those whose last answer may not hold any more, and whether anybody is new."""
+        groups: dict[str, list[Process]] = {}
         for process in processes:
-            outcome = outcomes.get(process.identity)
-            if outcome is None or process.group is None:
-                continue
-            group = groups.setdefault(process.group, _Group())
-            group.processes.append(process)
-            if isinstance(outcome, Reading):
-                group.readings.append(outcome)
-            else:
-                group.unreadable += 1
-        return groups
+            groups.setdefault(process.group or "", []).append(process)
+        before, self._tallies = self._tallies, {}
+        all_unsettled: list[Process] = []
+        came_or_went = before.keys() != groups.keys()
+        for name, members in groups.items():
+            tally = self._tallies[name] = before.get(name) or Tally()
+            came_or_went |= tally.see(members, now)
+            unsettled = self._schedule.unsettled(members, changed_at=tally.changed_at, now=now)
+            tally.expect(unsettled)
+            all_unsettled += unsettled
+        return all_unsettled, came_or_went
 
-    def _merge_beyond_roster(self, groups: dict[str, _Group]) -> dict[str, _Group]:
-        """Admit names to the roster, the largest first, and sum those that find no place."""
-        by_size = sorted(groups, key=lambda name: -sum(reading.memory.pss for reading in groups[name].readings))
-        self._roster.admit(by_size, self._monotonic())
-        merged: dict[str, _Group] = {}
-        for name, group in groups.items():
-            into = merged.setdefault(self._roster.series(name), _Group())
-            into.processes += group.processes
-            into.readings += group.readings
-            into.unreadable += group.unreadable
-        return merged
+    def _read(self, unsettled: list[Process], now: float, *, came_or_went: bool) -> None:
+        """Read those whom the governor chooses, and see who shares an address space, if that can have changed."""
+        asked = self._schedule.choose(unsettled, now=now)
+        spans = [process.span for process in asked]
+        self._schedule.note(asked, self._reads.take([process.identity for process in asked]), now=now)
+        if came_or_went or self._repeated or spans != [process.span for process in asked]:
+            readings = (process.outcome for tally in self._tallies.values() for process in tally.processes)
+            repeated = self._shared.repeated(reading for reading in readings if isinstance(reading, Reading))
+            if repeated != self._repeated:
+                self._repeated = repeated
+                for tally in self._tallies.values():
+                    tally.expect(tally.processes)
+
+    def _sample(self, name: str, part: Part, now: float) -> tuple[Part, Sample]:
+        """Give the sample of one name, and what it was made of: as long as that is the same, it only ages."""
+        age_ms = 0 if part.oldest is None else max(0, int((now - part.oldest) * 1000))
+        known = self._samples.get(name)
+        if known is not None and known[0] is part:
+            return part, known[1]._replace(starts=0, age_ms=age_ms, read_us=0)
+        return part, Sample(
+            name=name,
+            memory=part.memory,
+            pss_max=part.pss_max,
+            processes=len(part.processes),
+            unreadable=len(part.unreadable) + part.pending,
+            starts=sum(self._count_start(process, name) for process in part.processes),
+            newest_start=part.newest_start,
+            age_ms=age_ms,
+            read_us=sum(process.read_us for process in part.processes if process.asked_at == now),
+            top=self._slots.assign(name, part.readings, (process.identity for process in part.processes)),
+        )
 
     def _count_start(self, process: Process, name: str) -> bool:
         """Tell once for each process and group that it is new; at first, unless an earlier daemon counted it."""
@@ -132,35 +148,16 @@ class Collector:
         counted_before = self._newest_starts.get(name, -1) if self._first_pass else -1
         return process.identity.start_time > counted_before
 
-    def _summarise(self, name: str, group: _Group, *, repeated: set[Identity], began: float) -> Sample:
-        counted = group.readings
-        if repeated:
-            counted = [reading for reading in counted if reading.identity not in repeated]
-        readable = bool(group.readings) or not group.processes
-        oldest = min((reading.taken_at for reading in group.readings), default=began)
-        return Sample(
-            name=name,
-            memory=total(reading.memory for reading in counted) if readable else None,
-            pss_max=max((reading.memory.pss for reading in counted), default=0) if readable else None,
-            processes=len(group.processes),
-            unreadable=group.unreadable,
-            starts=sum(self._count_start(process, name) for process in group.processes),
-            newest_start=max((process.identity.start_time for process in group.processes), default=0),
-            age_ms=max(0, int((began - oldest) * 1000)),
-            read_us=sum(reading.read_us for reading in group.readings),
-            top=self._slots.assign(name, counted, (process.identity for process in group.processes)),
-        )
+
+def _pss(part: Part) -> int:
+    return 0 if part.memory is None else part.memory.pss
 
 
-def total(memories: Iterable[Memory]) -> Memory:
-    """Add up column by column; a column that one of them lacks is None. Nothing sums to zero bytes."""
-    columns = list(zip(*memories, strict=True))
-    return Memory._make(None if None in column else sum(column) for column in columns) if columns else NO_MEMORY
-
-
-def _reasons(outcomes: Iterable[Outcome]) -> dict[Unreadable, int]:
+def _reasons(parts: Iterable[Part]) -> dict[Unreadable, int]:
     reasons: dict[Unreadable, int] = {}
-    for outcome in outcomes:
-        if isinstance(outcome, Unreadable):
-            reasons[outcome] = reasons.get(outcome, 0) + 1
+    for part in parts:
+        for reason in part.unreadable:
+            reasons[reason] = reasons.get(reason, 0) + 1
+        if part.pending:
+            reasons[Unreadable.PENDING] = reasons.get(Unreadable.PENDING, 0) + part.pending
     return reasons

@@ -12,7 +12,6 @@ from queue import SimpleQueue
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading, Unreadable
-from psstopd.sampling.census import Renamed
 
 SHORTEST_DEADLINE_SECONDS = 0.01
 
@@ -43,8 +42,10 @@ class MemoryReads:
     is the identity's next reading.
     """
 
-    def __init__(self, read: Read, *, deadline_seconds: float) -> None:
+    def __init__(self, read: Read, *, deadline_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` tells the times of readings, in seconds."""
         self._read = read
+        self._clock = clock
         self._deadline = deadline_seconds
         self._late: dict[Identity, Outcome | None] = {}
         self.stuck: set[Identity] = set()
@@ -55,7 +56,7 @@ class MemoryReads:
         late = self._collect_late()
         outcomes: dict[Identity, Outcome] = {identity: late[identity] for identity in late if identity in identities}
         outcomes |= dict.fromkeys(self.stuck.intersection(identities), Unreadable.STUCK)
-        rest: Sequence[Identity] = [identity for identity in identities if identity not in outcomes]
+        rest = [identity for identity in identities if identity not in outcomes] if outcomes else identities
         deadline = self._deadline
         while rest:
             batch = _Batch(rest)
@@ -98,23 +99,23 @@ class MemoryReads:
         while True:
             batch = jobs.get()
             for identity in batch.identities:
-                outcome = read_one(self._read, identity)
+                outcome = read_one(self._read, identity, self._clock)
                 if not batch.settle(identity, outcome):
                     self._late[identity] = outcome
                     return
             batch.done.set()
 
 
-def read_one(read: Read, identity: Identity) -> Outcome | None:
+def read_one(read: Read, identity: Identity, clock: Callable[[], float] = time.monotonic) -> Outcome | None:
     """Measure one process and the time that it takes; None when it has ended or has no memory."""
-    before = time.perf_counter()
+    before = clock()
     try:
         space = read(identity.pid)
-    except (ProcessGone, NoAddressSpace, Renamed):
+    except (ProcessGone, NoAddressSpace):
         return None
     except AccessDenied:
         return Unreadable.DENIED
     except (Unparseable, OSError):  # OSError: no file descriptor left, say
         return Unreadable.UNPARSEABLE
-    after = time.perf_counter()
+    after = clock()
     return Reading(identity, space.memory, space.span, after, int((after - before) * 1e6))

@@ -3,8 +3,10 @@
 import logging
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import sdnotify
+if TYPE_CHECKING:
+    import sdnotify
 
 log = logging.getLogger("psstopd")
 
@@ -63,8 +65,10 @@ class Notifier:
             self._cut = False
 
 
-def _connect() -> sdnotify.SystemdNotifier | None:
+def _connect() -> "sdnotify.SystemdNotifier | None":
     """Connect to the address in NOTIFY_SOCKET; sdnotify 0.3.2 swallows every error unless asked not to."""
+    import sdnotify  # noqa: PLC0415 - and with it socket, half a MiB that only systemd is worth
+
     try:
         return sdnotify.SystemdNotifier(debug=True)
     except OSError as error:

@@ -4,7 +4,19 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import backlog, client, exact, fleet, memory, overhead, punctual, tick
+from tests.bench import (
+    backlog,
+    client,
+    exact,
+    fleet,
+    growth,
+    memory,
+    overhead,
+    peers,
+    punctual,
+    scale,
+    tick,
+)
 from tests.bench.table import Row, machine_facts, say, show
 
 Bench = Callable[..., list[Row]]
@@ -12,12 +24,15 @@ Bench = Callable[..., list[Row]]
 # Killing the daemon again and again, with not a sample lost, has right and wrong and no number: an integration test.
 BENCHES: dict[str, Bench] = {
     "tick": tick.bench,
+    "scale": scale.bench,
+    "peers": peers.bench,
+    "growth": growth.bench,
+    "client": client.bench,
+    "exact": exact.bench,
     "memory": memory.bench,
     "overhead": overhead.bench,
     "punctual": punctual.bench,
     "backlog": backlog.bench,
-    "client": client.bench,
-    "exact": exact.bench,
     "fleet": fleet.bench,
 }
 

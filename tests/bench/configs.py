@@ -13,12 +13,15 @@ BATCH_SIZE: int = settings.InfluxDB.model_fields["batch_size"].default
 _DAY = 86400
 
 
-def watching_crowd(journal: Path, *, url: str | None = None, batch_size: int = BATCH_SIZE) -> Config:
-    """Watch the crowd and nothing else, every process on every tick, and send to `url` if there is one."""
+def watching_crowd(journal: Path, *, url: str | None = None, batch_size: int = BATCH_SIZE, max_age: int = 0) -> Config:
+    """Watch the crowd and nothing else, every process on every tick, and send to `url` if there is one.
+
+    With a `max_age` those that did not move since they were read are not read again.
+    """
     return Config(
         watch=(Watch(None, None, f"{PREFIX}*", None, None, None, None, "program"),),
         sampling=Sampling(interval=INTERVAL_SECONDS, max_names=200, top_processes=0),
-        overhead=Overhead(target_share=1.0, cpu_share=1.0),
+        overhead=Overhead(target_share=1.0, cpu_share=1.0, max_age=max_age),
         journal=JournalConfig(str(journal), raw_for=7 * _DAY, rollup_for=180 * _DAY, max_size=512 << 20),
         influxdb=None if url is None else _influxdb(url, batch_size),
         tags={},

@@ -1,7 +1,8 @@
 """Take ticks of a collector when asked: its own process, so that nothing but them is in the CPU time it tells.
 
-The first line is the config as JSON. For each further line, a number of ticks, it answers "CPU WALL PROCESSES AGE":
-microseconds for one tick, how many processes that read, and the age of its oldest reading in milliseconds.
+The first line is the config as JSON. For each further line, a number of ticks, it answers "CPU WALL PROCESSES AGE
+READ": microseconds for one tick, how many processes it knows the memory of, the age of its oldest reading in
+milliseconds, and the microseconds that the reads of the last tick took.
 """
 
 import sys
@@ -19,7 +20,8 @@ def main() -> int:
         cpu, wall, collection = _tick(collector, int(line))
         processes = sum(sample.processes - sample.unreadable for sample in collection.samples)
         oldest = max((sample.age_ms for sample in collection.samples), default=0)
-        sys.stdout.write(f"{cpu:.1f} {wall:.1f} {processes} {oldest}\n")
+        read_us = sum(sample.read_us for sample in collection.samples)
+        sys.stdout.write(f"{cpu:.1f} {wall:.1f} {processes} {oldest} {read_us}\n")
         sys.stdout.flush()
     return 0
 

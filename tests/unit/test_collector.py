@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psstopd.model import NO_MEMORY, Memory, Sample
-from psstopd.sampling.collector import total
+from psstopd.sampling.tally import total
 from tests.collecting import EVERY, collector, config, kib, named, samples
 from tests.fakes import KIB, Clock, FakeProc, FakeProcess, memory
 

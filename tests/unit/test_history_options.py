@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from psstopd import exits
 from psstopd.cli import journal_path as finding
-from psstopd.exits import CommandError
 from psstopd.client.escape import shown
 from psstopd.client.history.fields import field_named
 from psstopd.client.history.when import Window, iso, window
+from psstopd.exits import CommandError
 from psstopd.journal.schema import SAMPLE_FIELDS
 from psstopd.settings import DEFAULT_PATH, Journal
 from tests.timezone import BERLIN, timezone

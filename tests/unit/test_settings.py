@@ -248,7 +248,7 @@ REFUSED = {
         "sampling.names: unknown key, did you mean names? It belongs above the first [table]"
     ),
     '[[watch]]\ncom = "a"': "watch[0].com: unknown key, did you mean comm?",
-    f'{ONE_NAME}[overhead]\n"x\\ny" = 3': r"overhead.x\ny: unknown key; known are target_share, cpu_share",
+    f'{ONE_NAME}[overhead]\n"x\\ny" = 3': r"overhead.x\ny: unknown key; known are target_share, cpu_share, max_age",
     # tags
     f'{ONE_NAME}[tags]\nname = "x"': 'tags.name = "x": psstop sets this itself; choose another key for the tag',
     f'{ONE_NAME}[tags]\n"a b" = "x"': (
@@ -458,6 +458,7 @@ OVERRIDES: dict[str, tuple[str, object]] = {
     "PSSTOP_OVERHEAD": ('{"cpu_share": 0.5}', config.Overhead(0.005, 0.5)),
     "PSSTOP_OVERHEAD__TARGET_SHARE": ("0.5", 0.5),
     "PSSTOP_OVERHEAD__CPU_SHARE": ("1", 1.0),
+    "PSSTOP_OVERHEAD__MAX_AGE": ("0", 0),
     "PSSTOP_JOURNAL": ('{"path": "/j"}', config.JournalConfig("/j", 604_800, 15_552_000, 2**29)),
     "PSSTOP_JOURNAL__PATH": ("/x", "/x"),
     "PSSTOP_JOURNAL__RAW_FOR": ("3600", 3600),

@@ -1,0 +1,80 @@
+"""Carry out what the governor decides: which processes to read on this tick, and what their reads cost."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from psstopd.config import Config
+from psstopd.model import Identity, Reading, Unreadable
+from psstopd.sampling import governor
+from psstopd.sampling.census import NO_MARK, Process
+from psstopd.sampling.governor import Limits, Rate, Wish
+
+
+class Schedule:
+    """The budget, and what reads have cost so far; lives as long as the daemon."""
+
+    def __init__(self, config: Config, *, now: float, cpu_time: Callable[[], float] = time.process_time) -> None:
+        self._cpu_time = cpu_time
+        self._rate = Rate()
+        self._lead = 0.0
+        self._filled_at, self._cpu_then, self._reading = now, cpu_time(), 0.0
+        self.reload(config)
+        self._saved = governor.full(self._limits)
+
+    def reload(self, config: Config) -> None:
+        """Go on with other limits."""
+        overhead = config.overhead
+        self._limits = Limits(overhead.target_share, overhead.cpu_share, overhead.max_age, config.sampling.interval)
+
+    def unsettled(self, processes: Iterable[Process], *, changed_at: float, now: float) -> list[Process]:
+        """Give those of one name whose last answer may not hold any more."""
+        is_settled, max_age = governor.is_settled, self._limits.max_age
+        return [
+            process for process in processes if not is_settled(process, changed_at=changed_at, now=now, max_age=max_age)
+        ]
+
+    def choose(self, unsettled: Sequence[Process], *, now: float) -> list[Process]:
+        """Give those to be read now. Stuck ones are among them: they are not read, but may have answered meanwhile."""
+        self._refill(now)
+        is_due, target_share = governor.is_due, self._limits.target_share
+        due = [process for process in unsettled if is_due(process, now=now, target_share=target_share)]
+        estimate, rate = governor.estimate, self._rate.seconds_a_page
+        seconds = [estimate(process, rate) for process in due]
+        allowance = governor.allowance(self._saved, self._limits)
+        if sum(seconds) <= allowance:
+            self._lead = 0.0
+            return due
+        wishes = [
+            Wish(index, seconds[index], governor.movement(process), process.asked_at)
+            for index, process in enumerate(due)
+            if process.outcome is not Unreadable.STUCK
+        ]
+        stuck = [process for process in due if process.outcome is Unreadable.STUCK]
+        chosen, self._lead = governor.plan(wishes, allowance, self._lead)
+        return stuck + [due[wish.subject] for wish in chosen]
+
+    def note(self, asked: Sequence[Process], outcomes: Mapping[Identity, Reading | Unreadable], *, now: float) -> None:
+        """Keep what reads have brought with their processes, and learn from what they took."""
+        learnt = []
+        for process in asked:
+            outcome = process.outcome = outcomes.get(process.identity)
+            process.asked_at = now
+            process.asked_rss_pages = process.rss_pages
+            process.asked_faults = process.faults
+            if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
+                process.has_memory, process.mark = False, NO_MARK
+            if isinstance(outcome, Reading):
+                learnt.append((process.rss_pages, governor.held_seconds(outcome)))
+        self._rate = governor.learn(self._rate, learnt)
+        self._reading = sum(seconds for _, seconds in learnt)
+
+    def _refill(self, now: float) -> None:
+        cpu = self._cpu_time()
+        self._saved = governor.refill(
+            self._saved,
+            elapsed=now - self._filled_at,
+            cpu=cpu - self._cpu_then,
+            reading=self._reading,
+            limits=self._limits,
+        )
+        self._filled_at, self._cpu_then = now, cpu
