@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for something, two at a time; what measures has the machine for itself.
+MEASURES := tests/integration/test_bench_short.py
 
 .PHONY: run test lint bench torture matrix growth man clean
 
@@ -9,7 +11,8 @@ run: $(VENV)/.runtime  ## sample every program of this machine in the foreground
 	@PSSTOP_JOURNAL__PATH=$(CURDIR)/.psstop/journal.db $(BIN)/psstopd run --config config/psstop.toml
 
 test: $(VENV)/.dev  ## linters and all tests; those that need root, systemd or a server are skipped with the reason
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),--numprocesses=2 --dist=loadscope --ignore=$(MEASURES))
+	$(if $(ARGS),,$(BIN)/pytest $(MEASURES))
 
 lint: $(VENV)/.dev  ## only what reads the code
 	$(BIN)/pytest tests/unit/test_linters.py
