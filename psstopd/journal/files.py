@@ -5,6 +5,8 @@ import fcntl
 import os
 import sqlite3
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from psstopd.journal.errors import JournalLocked, JournalUnusable
 
@@ -88,6 +90,16 @@ def connect_read_only(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     connection.text_factory = _text
     return connection
+
+
+@contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements see a file as it was at one moment, whatever its writer removes meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()
 
 
 def read_only_uri(path: str) -> str:

@@ -1,10 +1,9 @@
 """The past as people ask for it: one name's course over ticks and rollups, and all names at a glance."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
-from psstopd.journal.files import connect_read_only
+from psstopd.journal.files import connect_read_only, one_moment
 from psstopd.journal.schema import ROLLUP_FIELDS, ROLLUP_SECONDS, SAMPLE_FIELDS
 
 Values = tuple[int | None, ...]
@@ -72,7 +71,7 @@ class HistoryReader:
 
         The five minutes in which the ticks begin come as a rollup too where their first ticks are gone.
         """
-        with self._one_moment():
+        with one_moment(self._connection):
             name_id = self._name_id(name)
             if name_id is None:
                 return []
@@ -109,7 +108,7 @@ class HistoryReader:
 
         Only now comes from a tick, all else from rollups: in a big journal these are a hundredth of the rows.
         """
-        with self._one_moment():
+        with one_moment(self._connection):
             names = self._connection.execute("SELECT id, name FROM name").fetchall()
             newest = self._connection.execute("SELECT id, time FROM tick ORDER BY id DESC LIMIT 1").fetchone()
             tick_id, now = newest or (0, 0)
@@ -137,15 +136,6 @@ class HistoryReader:
         for name_id, column, mean in self._connection.execute(_RECENT.format(field=field), arguments):
             recent.setdefault(name_id, [None] * columns)[column] = mean
         return recent
-
-    @contextmanager
-    def _one_moment(self) -> Iterator[None]:
-        """Let several statements see the journal as it was at one moment, whatever its writer removes meanwhile."""
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
 
 
 def _number(value: object) -> int | None:

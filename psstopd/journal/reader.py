@@ -2,10 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
-from psstopd.journal.files import connect_read_only
+from psstopd.journal.files import connect_read_only, one_moment
 from psstopd.journal.schema import HEALTH_FIELDS, PROCESS_FIELDS, SAMPLE_FIELDS
 
 _ANY = 2**63 - 1  # no id is past it
@@ -61,7 +60,7 @@ class JournalReader:
         There are as many as fit `most_points`, and at least one where there is any.
         """
         last, begin = after, None
-        with self._one_moment():
+        with one_moment(self._connection):
             for tick_id, points_before in self._connection.execute(_BEHIND, (after, until)):
                 if begin is None:
                     begin = points_before
@@ -75,21 +74,12 @@ class JournalReader:
 
     def newest_batch(self, after: int, most_points: int) -> int:
         """Give the id behind which lie the newest ticks that fit `most_points`, at least one; `after` where all do."""
-        with self._one_moment():
+        with one_moment(self._connection):
             newest, end = end_of_queue(self._connection)
             for tick_id, points_before in self._connection.execute(_NEWEST_FIRST, (after,)):
                 if end - points_before > most_points and tick_id < newest:
                     return int(tick_id)
         return after
-
-    @contextmanager
-    def _one_moment(self) -> Iterator[None]:
-        """Let several statements see the journal as it was at one moment, whatever its writer removes meanwhile."""
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
 
     def _ticks(self, first: int, last: int) -> list[StoredTick]:
         span = (first, last)
@@ -105,7 +95,7 @@ class JournalReader:
 
     def last_two(self) -> tuple[StoredTick | None, StoredTick | None]:
         """Give the newest tick and the one before it."""
-        with self._one_moment():
+        with one_moment(self._connection):
             ids = self._connection.execute("SELECT id FROM tick ORDER BY id DESC LIMIT 2").fetchall()
             last, before, *_ = *(self._ticks(tick_id, tick_id)[0] for (tick_id,) in ids), None, None
         return last, before

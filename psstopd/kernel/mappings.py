@@ -1,14 +1,11 @@
 """Read and parse /proc/PID/smaps mapping by mapping, proc_pid_smaps(5): what each part of an address space uses."""
 
-import errno
-import os
-from functools import partial
 from typing import NamedTuple
 
-from psstopd.kernel.errors import AccessDenied, NoAddressSpace, Unparseable
+from psstopd.kernel.errors import Unparseable
+from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
 
-_READ_SIZE = 4096  # the kernel gives no more of smaps at once
 _KIB = 1024
 _FLAGS = b"\nVmFlags:"  # the last line of a mapping, since Linux 3.8; no path forges it: \n in one is \012
 
@@ -45,18 +42,7 @@ class Mapping(NamedTuple):
 
 def read_mappings(procfs: Procfs, pid: int) -> list[Mapping]:
     """Read the mappings of one process. Raises ProcessGone, NoAddressSpace, AccessDenied or Unparseable."""
-    path = f"{procfs.root}/{pid}/smaps"
-    try:
-        text = _read(path)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise AccessDenied(f"{path}: {error.strerror}") from error
-        if error.errno not in (errno.ENOENT, errno.ESRCH):
-            raise Unparseable(f"{path}: {error.strerror}") from error
-        text = b""
-    if not text and not procfs.stat(pid).has_memory:
-        raise NoAddressSpace(path)
-    return parse_mappings(text)
+    return parse_mappings(MemoryReader(procfs).smaps(pid))
 
 
 def parse_mappings(text: bytes) -> list[Mapping]:
@@ -95,17 +81,3 @@ def _mapping(header: bytes, body: bytes, flags: bytes) -> Mapping:
         (int(kib.get(b"Shared_Hugetlb:", 0)) + int(kib.get(b"Private_Hugetlb:", 0))) * _KIB,
         flags,
     )
-
-
-def _read(path: str) -> bytes:
-    """Read smaps to its end; nothing when the address space was given up meanwhile (exit, execve): that ends it early.
-
-    The file then has no beginning any more either.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        text = b"".join(iter(partial(os.read, fd, _READ_SIZE), b""))
-        os.lseek(fd, 0, os.SEEK_SET)
-        return text if os.read(fd, 1) else b""
-    finally:
-        os.close(fd)

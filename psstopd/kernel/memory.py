@@ -131,7 +131,11 @@ class MemoryReader:
 
     def _read_smaps(self, pid: int) -> AddressSpace:
         """Read one process mapping by mapping, to the same outcomes."""
-        return parse_smaps(self._read(pid, "smaps", _read_smaps))
+        return parse_smaps(self.smaps(pid))
+
+    def smaps(self, pid: int) -> bytes:
+        """Read the whole text of one process' mappings, to the same outcomes."""
+        return self._read(pid, "smaps", _read_smaps)
 
     def _read(self, pid: int, name: str, read: Callable[[str], bytes]) -> bytes:
         """Read a memory file. On older kernels it is empty where later ones answer ESRCH."""
