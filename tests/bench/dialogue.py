@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from psstopd.cli.run import FRUGAL
+
 ROOT = Path(__file__).parents[2]
 _STOP_SECONDS = 10
 
@@ -59,5 +61,5 @@ def sampler_like(module: str, *, python: str = sys.executable) -> tuple[list[str
     Whichever interpreter that is finds the packages of this one.
     """
     packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
-    environment = {"MALLOC_ARENA_MAX": "1", "PYTHONPATH": packages, "PATH": "/usr/bin:/bin"}
+    environment = {**FRUGAL, "PYTHONPATH": packages, "PATH": "/usr/bin:/bin"}
     return [python, "-P", "-m", f"tests.bench.{module}"], environment
