@@ -1,6 +1,7 @@
 """SwapPss of real processes in real swap, to the KiB."""
 
 import fcntl
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
 from psstopd.model import Memory
 from tests.collecting import collector, config, named, samples
+from tests.daemon import psstop
 from tests.integration.memory_fixture import Family, build
 from tests.integration.pagemap import PAGE, pages_in, pages_of
 from tests.waiting import wait_for
@@ -90,3 +92,19 @@ def test_shared_swap_is_divided(program: Path, children: int) -> None:
     assert [memory.swap_pss for memory in memories] == pytest.approx([share] * len(memories), abs=KIB + 1)
     assert sample.memory
     assert sample.memory.swap_pss == sum(memory.swap_pss or 0 for memory in memories)
+
+
+@pytest.mark.usefixtures("swap")
+def test_every_view_of_psstop_has_the_swap_once(program: Path) -> None:
+    """The table, the sums by program and the mappings agree with the kernel about what four processes have in swap."""
+    with Family(program, "swap", PAGES, 3) as family:
+        expected = sum(read(pid).swap_pss or 0 for pid in family.pids)
+        table, groups, mappings = (
+            json.loads(psstop(*command, "--json").stdout)
+            for command in (("-p", program.name), ("--by", "program", "-S", "-p", program.name), ("show", program.name))
+        )
+
+    assert expected > 0.99 * PAGES * PAGE
+    assert table["total"]["swap_pss_bytes"] == expected
+    assert groups["total"]["swap_bytes"] == expected
+    assert sum(row["swap_pss_bytes"] for row in mappings["mappings"]) == pytest.approx(expected, abs=100 * KIB)

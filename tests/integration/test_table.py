@@ -60,6 +60,20 @@ def test_the_numbers_are_the_kernels(pids: list[int]) -> None:
         assert SIZES[pids.index(row["pid"])] * MIB <= row["pss_bytes"] <= memory.pss + MIB
 
 
+@pytest.mark.smem
+def test_smem_agrees(pids: list[int]) -> None:
+    """A peer that sums mappings itself comes to the same USS, and to the same PSS but for its rounding."""
+    told = subprocess.run(["smem", "-H", "-c", "pid uss pss swap"], capture_output=True, text=True, check=True).stdout
+    peer = {int(pid): tuple(map(int, sizes)) for pid, *sizes in map(str.split, told.splitlines())}
+
+    for row in rows():
+        uss, pss, swap = (kib * 1024 for kib in peer[row["pid"]])
+        mappings = len(Path(f"/proc/{row['pid']}/maps").read_text().splitlines())
+        assert (row["uss_bytes"], row["swap_pss_bytes"]) == (uss, swap)
+        assert abs(row["pss_bytes"] - pss) <= 1024 * mappings
+    assert len(rows()) == len(pids)
+
+
 def test_the_biggest_is_at_the_prompt(pids: list[int]) -> None:
     """Ascending by PSS; other orders, and fewer rows, as asked; the totals are of all whatever is shown."""
     by_size = [pids[index] for index in (1, 3, 0, 2)]
