@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def _missing_landlock() -> str | None:
     return None if landlock.version() else "needs Landlock: this kernel has none, or it is off (lsm= at boot)"
 
 
-_MISSING = {
+_MISSING: dict[str, Callable[[], str | None]] = {
     "root": _missing_root,
     "swap": _missing_swap,
     "influxdb": lambda: _missing_program("influxd"),
