@@ -1,11 +1,10 @@
 """A server on loopback that reads what it is sent: keeps the lines that it accepts, refuses those that it must."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.certificates import Certificate
-from tests.faultserver import FaultServer, Reply, Request, _Handler
+from tests.faultserver import FaultServer, Reply, Request, _Handler, serving
 
 TAKEN = Reply(204)
 BAD_LINE = Reply(400, b"unable to parse a line")
@@ -74,11 +73,5 @@ class _Reading(_Handler):
 @contextmanager
 def database(*, default: Reply = TAKEN, certificate: Certificate | None = None) -> Iterator[Database]:
     """Serve on a free port of 127.0.0.1 until the block ends."""
-    server = Database(default=default, certificate=certificate)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(Database(default=default, certificate=certificate)) as server:
         yield server
-    finally:
-        server.close()
-        thread.join()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.certificates import Certificate
@@ -20,6 +20,7 @@ from tests.certificates import Certificate
 # socketserver serves datagrams too, and types both for either; here they are a TCP socket and its (host, port).
 _Connection: TypeAlias = Any
 _Address: TypeAlias = Any
+_Server = TypeVar("_Server", bound="FaultServer")
 
 
 class Fault(Enum):
@@ -213,7 +214,15 @@ def fault_server(
 
     TLS with a `certificate`; with `client_ca` the server also demands a client certificate that this CA has signed.
     """
-    server = FaultServer(replies, default=default or Reply(), certificate=certificate, client_ca=client_ca)
+    with serving(
+        FaultServer(replies, default=default or Reply(), certificate=certificate, client_ca=client_ca)
+    ) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: _Server) -> Iterator[_Server]:
+    """Let a server answer in a thread of its own until the block ends, and then close it."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
