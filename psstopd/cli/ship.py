@@ -78,8 +78,6 @@ def _to_stdout(after: int) -> int:
 
 def _to_server(*, late: bool) -> int:
     """Send to InfluxDB."""
-    # influxdb-client imports it where it is installed, for a Point that is not used here: 12 MiB.
-    sys.modules["numpy"] = None  # type: ignore[assignment] # as importlib documents it: the import fails
     from psstopd.delivery.influxdb import InfluxDBSink  # noqa: PLC0415 - only after the rights are gone
     from psstopd.delivery.shipper import Pace, Shipper, flush_phase  # noqa: PLC0415
     from psstopd.journal.cursor import Cursor, cursor_path  # noqa: PLC0415
