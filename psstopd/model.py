@@ -44,8 +44,9 @@ class Reading(NamedTuple):
     identity: Identity
     memory: Memory
     span: bytes  # equal for processes that may share one address space
-    taken_at: float  # time.perf_counter() when the read ended
+    taken_at: float  # seconds on a clock that never steps, when the read ended
     read_us: int
+    mark: int = 0  # of the text, by which one that says the same again is known
 
 
 class ProcessSample(NamedTuple):

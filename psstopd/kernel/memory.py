@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.procfs import Procfs, read_once
@@ -123,15 +123,21 @@ class MemoryReader:
         self._procfs = procfs
         self._root = procfs.root
         self.has_rollup = os.path.exists(f"{procfs.root}/self/smaps_rollup")
-        self.read = self._read_rollup if self.has_rollup else self._read_smaps
+        self.text = self._rollup if self.has_rollup else self.smaps
+        self.parse = parse_smaps_rollup if self.has_rollup else parse_smaps
 
-    def _read_rollup(self, pid: int) -> AddressSpace:
+    def read(self, pid: int) -> AddressSpace:
         """Read one process. Raises ProcessGone, NoAddressSpace, AccessDenied or Unparseable."""
-        return parse_smaps_rollup(self._read(pid, "smaps_rollup", read_once))
+        return self.parse(self.text(pid))
 
-    def _read_smaps(self, pid: int) -> AddressSpace:
-        """Read one process mapping by mapping, to the same outcomes."""
-        return parse_smaps(self.smaps(pid))
+    def _rollup(self, pid: int) -> bytes:
+        """Read the text of one process' rollup, to the same outcomes. Without _read: this is what a tick is made of."""
+        path = f"{self._root}/{pid}/smaps_rollup"
+        try:
+            text = read_once(path)
+        except OSError as error:
+            raise self._reason(pid, error) from error
+        return text or self._none(pid, path)
 
     def smaps(self, pid: int) -> bytes:
         """Read the whole text of one process' mappings, to the same outcomes."""
@@ -144,9 +150,11 @@ class MemoryReader:
             text = read(path)
         except OSError as error:
             raise self._reason(pid, error) from error
-        if not text:
-            raise self._reason(pid, OSError(errno.ESRCH, os.strerror(errno.ESRCH), path))
-        return text
+        return text or self._none(pid, path)
+
+    def _none(self, pid: int, path: str) -> NoReturn:
+        """Say what it means that there is a file and nothing in it."""
+        raise self._reason(pid, OSError(errno.ESRCH, os.strerror(errno.ESRCH), path))
 
     def _reason(self, pid: int, error: OSError) -> Exception:
         """Tell outcomes of one errno apart; ESRCH is a kernel thread, a zombie, or a process that just ended.

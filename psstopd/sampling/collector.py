@@ -51,7 +51,7 @@ class Collector:
         patient = PatientProcfs(procfs.root)
         self._census = Census(patient, rules, monotonic=monotonic, most_kept_files=most_kept_files)
         deadline = min(READ_DEADLINE_SECONDS, config.sampling.interval / 2)
-        self._reads = MemoryReads(MemoryReader(procfs).read, deadline_seconds=deadline, clock=monotonic)
+        self._reads = MemoryReads(MemoryReader(procfs), deadline_seconds=deadline, clock=monotonic)
         self._schedule = Schedule(config, now=monotonic())
         self._shared = SharedSpaces(compare)
         self._repeated: set[Identity] = set()
@@ -112,7 +112,7 @@ class Collector:
         """Read those whom the governor chooses, and see who shares an address space, if that can have changed."""
         asked = self._schedule.choose(unsettled, now=now)
         spans = [process.span for process in asked]
-        self._schedule.note(asked, self._reads.take([process.identity for process in asked]), now=now)
+        self._schedule.note(asked, self._reads.take(asked), now=now)
         if came_or_went or self._repeated or spans != [process.span for process in asked]:
             readings = (process.outcome for tally in self._tallies.values() for process in tally.processes)
             repeated = self._shared.repeated(reading for reading in readings if isinstance(reading, Reading))

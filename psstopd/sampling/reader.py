@@ -1,38 +1,67 @@
 """Read the memory of many processes in a thread of their own, so that a read that hangs holds up nobody else.
 
-A read blocks while its target holds its mmap lock for writing, and nothing can interrupt it. The batch therefore runs
-in a worker thread; when one read is over its deadline, that worker is left to it and another takes the rest.
+A read blocks while its target holds its mmap lock for writing, and nothing can interrupt it. Texts are therefore read
+in a worker thread; when one read is over its deadline, that worker is left to it and another takes the rest. What the
+texts say is found out by the caller's thread, some hundred at a time: alternating between the two would take longer.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
+from typing import Protocol, TypeAlias
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading, Unreadable
 
 SHORTEST_DEADLINE_SECONDS = 0.01
+_AT_ONCE = 128  # texts of 1 KiB that wait to be parsed
 
 Outcome = Reading | Unreadable
-Read = Callable[[int], AddressSpace]
+
+
+class Source(Protocol):
+    """Where texts come from, and what they mean; a MemoryReader, but for tests."""
+
+    def text(self, pid: int) -> bytes:
+        """Read a process' memory file. Raises ProcessGone, NoAddressSpace, AccessDenied, Unparseable or OSError."""
+
+    def parse(self, text: bytes) -> AddressSpace:
+        """Parse it. Raises Unparseable."""
+
+
+class Asked(Protocol):
+    """A process to be read; `outcome` is that of the last time."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Its last reading, if it has one."""
+
+
+# What one read has brought, None as long as it has not returned; when it began and ended.
+Answer: TypeAlias = tuple[bytes | Exception | None, float, float]
+_STUCK: Answer = None, 0.0, 0.0
 
 
 class _Batch:
-    """What one call of `MemoryReads.take` asks for, shared between it and one worker."""
+    """What one worker is asked for, shared with who asked."""
 
     def __init__(self, identities: Sequence[Identity]) -> None:
         self.identities = identities
-        self.outcomes: dict[Identity, Outcome | None] = {}  # in order; the next one is under way
+        self.answers: dict[int, Answer] = {}  # in order; the next one is under way
         self.done = threading.Event()
 
-    def settle(self, identity: Identity, outcome: Outcome | None) -> bool:
+    def settle(self, number: int, answer: Answer) -> bool:
         """Enter what a read has brought, by its worker or by who gives it up; False for the second of them.
 
         setdefault is one step for all threads: no lock, which would cost as much as the rest of this.
         """
-        return self.outcomes.setdefault(identity, outcome) is outcome
+        return self.answers.setdefault(number, answer) is answer
 
 
 class MemoryReads:
@@ -42,51 +71,75 @@ class MemoryReads:
     is the identity's next reading.
     """
 
-    def __init__(self, read: Read, *, deadline_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: Source, *, deadline_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` tells the times of readings, in seconds."""
-        self._read = read
+        self._source = source
         self._clock = clock
-        self._deadline = deadline_seconds
-        self._late: dict[Identity, Outcome | None] = {}
+        self._deadline = self._patience = deadline_seconds
+        self._late: dict[Identity, Answer] = {}
         self.stuck: set[Identity] = set()
         self._jobs = self._start_worker()
 
-    def take(self, identities: Sequence[Identity]) -> dict[Identity, Outcome]:
-        """Read every identity once; those that have ended or have no memory are absent from the answer."""
-        late = self._collect_late()
-        outcomes: dict[Identity, Outcome] = {identity: late[identity] for identity in late if identity in identities}
-        outcomes |= dict.fromkeys(self.stuck.intersection(identities), Unreadable.STUCK)
-        rest = [identity for identity in identities if identity not in outcomes] if outcomes else identities
-        deadline = self._deadline
-        while rest:
-            batch = _Batch(rest)
-            self._jobs.put(batch)
-            rest = self._await(batch, deadline)
-            outcomes |= {identity: each for identity, each in batch.outcomes.items() if each is not None}
-            # Where one hangs, many may, on the same disk: a pass has to end before the watchdog runs out.
-            deadline = max(deadline / 2, SHORTEST_DEADLINE_SECONDS)
+    def take(self, asked: Sequence[Asked]) -> list[Outcome | None]:
+        """Read every process once; give the outcome of each in order, None for who has ended or has no memory."""
+        known = self._collect_late() | dict.fromkeys(self.stuck, _STUCK)
+        self._patience = self._deadline
+        outcomes: list[Outcome | None] = []
+        for first in range(0, len(asked), _AT_ONCE):
+            some = asked[first : first + _AT_ONCE]
+            answers = self._read([each.identity for each in some if each.identity not in known])
+            outcomes += [
+                self._outcome(each, known[each.identity] if each.identity in known else next(answers)) for each in some
+            ]
         return outcomes
 
-    def _collect_late(self) -> dict[Identity, Outcome]:
+    def _outcome(self, asked: Asked, answer: Answer) -> Outcome | None:
+        """Say what an answer means. A text that is the last one again is not parsed again."""
+        text, began, ended = answer
+        if text is None:
+            return Unreadable.STUCK
+        if not isinstance(text, bytes):
+            return _meaning(text)
+        mark, read_us = hash(text), int((ended - began) * 1e6)
+        last = asked.outcome
+        if type(last) is Reading and last.mark == mark:
+            return Reading(asked.identity, last.memory, last.span, ended, read_us, mark)
+        try:
+            space = self._source.parse(text)
+        except Unparseable as error:
+            return _meaning(error)
+        return Reading(asked.identity, space.memory, space.span, ended, read_us, mark)
+
+    def _collect_late(self) -> dict[Identity, Answer]:
         """Take over what stuck reads have brought since the last pass."""
         returned = {identity: self._late.pop(identity) for identity in list(self._late)}
         self.stuck -= returned.keys()
-        return {identity: outcome for identity, outcome in returned.items() if outcome is not None}
+        return returned
 
-    def _await(self, batch: _Batch, deadline: float) -> Sequence[Identity]:
-        """Wait for a batch as long as it moves; give what is left of it behind a read that doesn't."""
+    def _read(self, identities: Sequence[Identity]) -> Iterator[Answer]:
+        """Give the answer of each in order. Where one hangs, many may: the next has less time, so that a pass ends."""
+        answers: list[Answer] = []
+        while rest := identities[len(answers) :]:
+            batch = _Batch(rest)
+            self._jobs.put(batch)
+            self._await(batch)
+            answers += batch.answers.values()
+        return iter(answers)
+
+    def _await(self, batch: _Batch) -> None:
+        """Wait for a batch as long as it moves, and give up the read that doesn't."""
         settled = -1
-        while not batch.done.wait(deadline):
-            before, settled = settled, len(batch.outcomes)
-            if before == settled < len(batch.identities) and self._give_up(batch, batch.identities[settled]):
-                return batch.identities[settled + 1 :]
-        return ()
+        while not batch.done.wait(self._patience):
+            before, settled = settled, len(batch.answers)
+            if before == settled < len(batch.identities) and self._give_up(batch, settled):
+                self._patience = max(self._patience / 2, SHORTEST_DEADLINE_SECONDS)
+                return
 
-    def _give_up(self, batch: _Batch, identity: Identity) -> bool:
+    def _give_up(self, batch: _Batch, number: int) -> bool:
         """Leave a worker to the read that it hangs in, unless that read has just returned."""
-        if not batch.settle(identity, Unreadable.STUCK):
+        if not batch.settle(number, _STUCK):
             return False
-        self.stuck.add(identity)
+        self.stuck.add(batch.identities[number])
         self._jobs = self._start_worker()
         return True
 
@@ -96,26 +149,28 @@ class MemoryReads:
         return jobs
 
     def _work(self, jobs: "SimpleQueue[_Batch]") -> None:
+        text, clock = self._source.text, self._clock
         while True:
             batch = jobs.get()
-            for identity in batch.identities:
-                outcome = read_one(self._read, identity, self._clock)
-                if not batch.settle(identity, outcome):
-                    self._late[identity] = outcome
+            ended = clock()
+            for number, identity in enumerate(batch.identities):
+                began = ended
+                try:
+                    brought: bytes | Exception = text(identity[0])
+                except (ProcessGone, NoAddressSpace, AccessDenied, Unparseable, OSError) as error:
+                    brought = error
+                ended = clock()
+                answer = (brought, began, ended)
+                if batch.answers.setdefault(number, answer) is not answer:
+                    self._late[identity] = answer
                     return
             batch.done.set()
 
 
-def read_one(read: Read, identity: Identity, clock: Callable[[], float] = time.monotonic) -> Outcome | None:
-    """Measure one process and the time that it takes; None when it has ended or has no memory."""
-    before = clock()
-    try:
-        space = read(identity.pid)
-    except (ProcessGone, NoAddressSpace):
+def _meaning(error: Exception) -> Unreadable | None:
+    """Say what it means that there is no text, or none that can be parsed."""
+    if isinstance(error, ProcessGone | NoAddressSpace):
         return None
-    except AccessDenied:
+    if isinstance(error, AccessDenied):
         return Unreadable.DENIED
-    except (Unparseable, OSError):  # OSError: no file descriptor left, say
-        return Unreadable.UNPARSEABLE
-    after = clock()
-    return Reading(identity, space.memory, space.span, after, int((after - before) * 1e6))
+    return Unreadable.UNPARSEABLE  # OSError: no file descriptor left, say

@@ -1,13 +1,14 @@
 """Carry out what the governor decides: which processes to read on this tick, and what their reads cost."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from psstopd.config import Config
-from psstopd.model import Identity, Reading, Unreadable
+from psstopd.model import Reading, Unreadable
 from psstopd.sampling import governor
 from psstopd.sampling.census import NO_MARK, Process
 from psstopd.sampling.governor import Limits, Rate, Wish
+from psstopd.sampling.reader import Outcome
 
 
 class Schedule:
@@ -53,17 +54,17 @@ class Schedule:
         chosen, self._lead = governor.plan(wishes, allowance, self._lead)
         return stuck + [due[wish.subject] for wish in chosen]
 
-    def note(self, asked: Sequence[Process], outcomes: Mapping[Identity, Reading | Unreadable], *, now: float) -> None:
+    def note(self, asked: Sequence[Process], outcomes: Sequence[Outcome | None], *, now: float) -> None:
         """Keep what reads have brought with their processes, and learn from what they took."""
         learnt = []
-        for process in asked:
-            outcome = process.outcome = outcomes.get(process.identity)
+        for process, outcome in zip(asked, outcomes, strict=True):
+            process.outcome = outcome
             process.asked_at = now
             process.asked_rss_pages = process.rss_pages
             process.asked_faults = process.faults
             if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
                 process.has_memory, process.mark = False, NO_MARK
-            if isinstance(outcome, Reading):
+            elif type(outcome) is Reading:
                 learnt.append((process.rss_pages, governor.held_seconds(outcome)))
         self._rate = governor.learn(self._rate, learnt)
         self._reading = sum(seconds for _, seconds in learnt)

@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading
-from psstopd.sampling.reader import MemoryReads, Outcome, read_one
+from psstopd.sampling.reader import MemoryReads, Outcome
 from tests.fakes import memory
 from tests.waiting import wait_for
 
@@ -30,16 +31,27 @@ class Spaces:
     def __init__(self, *hanging: int) -> None:
         self._gates = {pid: threading.Event() for pid in hanging}
         self.reads: list[int] = []
+        self.parsed: list[bytes] = []
+        self.texts: dict[int, bytes] = {}
+        self.seconds = 0.0  # that each read takes
         self.answers = dict(ANSWERS)
 
-    def __call__(self, pid: int) -> AddressSpace:
+    def text(self, pid: int) -> bytes:
         """Read one: its PSS is its pid in KiB."""
         self.reads.append(pid)
+        threading.Event().wait(self.seconds)
         if pid in self._gates:
             self._gates[pid].wait()
         if pid in self.answers:
             raise self.answers[pid]
-        return AddressSpace(memory(pid), b"%d" % pid)
+        return self.texts.get(pid, b"%d" % pid)
+
+    def parse(self, text: bytes) -> AddressSpace:
+        """Say what a text means; garbage means nothing."""
+        self.parsed.append(text)
+        if not text.isdigit():
+            raise Unparseable
+        return AddressSpace(memory(int(text)), text)
 
     def release(self, pid: int, *, answer: Exception | None = None) -> None:
         """Let the read that hangs return, or end with `answer`, and later ones not hang."""
@@ -53,6 +65,13 @@ class Spaces:
             self.release(pid)
 
 
+class Asked(NamedTuple):
+    """A process that is asked for."""
+
+    identity: Identity
+    outcome: Outcome | None = None
+
+
 @contextmanager
 def reading(*hanging: int) -> Iterator[tuple[Spaces, MemoryReads]]:
     """Give spaces and what reads them; let everything return at the end."""
@@ -63,24 +82,36 @@ def reading(*hanging: int) -> Iterator[tuple[Spaces, MemoryReads]]:
         spaces.release_all()
 
 
-def identities(*pids: int) -> list[Identity]:
-    """Give the identities of processes that started together."""
-    return [Identity(pid, 100) for pid in pids]
+def asked(*pids: int) -> list[Asked]:
+    """Ask for processes that started together."""
+    return [Asked(Identity(pid, 100)) for pid in pids]
 
 
-def kib(outcomes: dict[Identity, Outcome]) -> dict[int, int | str]:
-    """Shorten outcomes: PSS in KiB, or why there is none."""
+def taken(reads: MemoryReads, *pids: int) -> dict[int, int | str]:
+    """Take a pass over processes and shorten what it brings: PSS in KiB, or why there is none."""
+    outcomes = reads.take(asked(*pids))
     return {
-        identity.pid: outcome.memory.pss // 1024 if isinstance(outcome, Reading) else str(outcome)
-        for identity, outcome in outcomes.items()
+        pid: outcome.memory.pss // 1024 if isinstance(outcome, Reading) else str(outcome)
+        for pid, outcome in zip(pids, outcomes, strict=True)
+        if outcome is not None
     }
+
+
+def late_reading(reads: MemoryReads, pid: int) -> Reading:
+    """Take passes until a process has a reading."""
+
+    def take() -> Reading | None:
+        (outcome,) = reads.take(asked(pid))
+        return outcome if isinstance(outcome, Reading) else None
+
+    return wait_for(take, 5, "the late reading")
 
 
 def returned(reads: MemoryReads, pids: list[int], done: Callable[[dict[int, int | str]], bool]) -> dict[int, int | str]:
     """Take passes until one is as expected, and give that one."""
 
     def take() -> dict[int, int | str] | None:
-        outcomes = kib(reads.take(identities(*pids)))
+        outcomes = taken(reads, *pids)
         return outcomes if done(outcomes) else None
 
     return wait_for(take, 5, "the late reading is used")
@@ -89,26 +120,60 @@ def returned(reads: MemoryReads, pids: list[int], done: Callable[[dict[int, int 
 def test_each_outcome() -> None:
     """Who has ended or has no memory is left out; who refuses or answers nonsense is counted as that."""
     with reading() as (_, reads):
-        outcomes = reads.take(identities(1, 10, 11, 12, 13, 14, 2))
+        outcomes = taken(reads, 1, 10, 11, 12, 13, 14, 2)
 
-    assert kib(outcomes) == {1: 1, 12: "denied", 13: "unparseable", 14: "unparseable", 2: 2}
+    assert outcomes == {1: 1, 12: "denied", 13: "unparseable", 14: "unparseable", 2: 2}
 
 
 def test_a_reading_says_when_and_how_long() -> None:
     """A reading carries the moment of its end and the time that it took."""
-    before = time.perf_counter()
+    with reading() as (_, reads):
+        before = time.monotonic()
+        outcomes = reads.take(asked(7, 8))
+        after = time.monotonic()
 
-    outcome = read_one(Spaces(), Identity(7, 100))
+    first, second = (outcome for outcome in outcomes if isinstance(outcome, Reading))
+    assert before <= first.taken_at <= second.taken_at <= after
+    assert 0 <= first.read_us + second.read_us <= (after - before) * 1e6
 
-    assert isinstance(outcome, Reading)
-    assert before <= outcome.taken_at <= time.perf_counter()
-    assert 0 <= outcome.read_us <= (time.perf_counter() - before) * 1e6
+
+def test_a_text_that_says_the_same_again_is_not_parsed_again() -> None:
+    """Most processes are as they were: their reading is renewed, and has a time of its own."""
+    with reading() as (spaces, reads):
+        (before,) = reads.take(asked(7))
+        (again,) = reads.take([Asked(Identity(7, 100), before)])
+        (other,) = reads.take([Asked(Identity(8, 100), before)])
+
+    assert isinstance(before, Reading)
+    assert isinstance(again, Reading)
+    assert isinstance(other, Reading)
+    assert again.memory is before.memory
+    assert again.taken_at > before.taken_at
+    assert other.memory.pss == 8 * 1024
+    assert spaces.parsed == [b"7", b"8"]
+
+
+def test_nonsense_is_told_apart_from_silence() -> None:
+    """A text that means nothing is unparseable, each time anew."""
+    with reading() as (spaces, reads):
+        spaces.texts[1] = b"nonsense"
+
+        assert [taken(reads, 1), taken(reads, 1)] == [{1: "unparseable"}] * 2
+
+
+def test_more_than_are_read_at_once() -> None:
+    """A large crowd is read in parts, and each has its own answer; a read that hangs in one costs the others none."""
+    pids = list(range(1000, 1500))
+    with reading(1200) as (_, reads):
+        outcomes = taken(reads, *pids)
+
+    assert outcomes == {pid: "stuck" if pid == 1200 else pid for pid in pids}
 
 
 def test_without_processes_there_is_nothing_to_do() -> None:
     """A pass over nobody ends at once."""
     with reading() as (_, reads):
-        assert reads.take([]) == {}
+        assert reads.take([]) == []
 
 
 @pytest.mark.parametrize("hanging", [1, 3, 5])
@@ -117,7 +182,7 @@ def test_a_read_that_hangs_costs_the_others_nothing(hanging: int) -> None:
     pids = [1, 2, 3, 4, 5]
     with reading(hanging) as (spaces, reads):
         began = time.monotonic()
-        outcomes = kib(reads.take(identities(*pids)))
+        outcomes = taken(reads, *pids)
         seconds = time.monotonic() - began
 
     assert outcomes == {pid: "stuck" if pid == hanging else pid for pid in pids}
@@ -128,23 +193,23 @@ def test_a_read_that_hangs_costs_the_others_nothing(hanging: int) -> None:
 def test_what_hangs_is_left_alone() -> None:
     """While a read has not returned its process is counted as stuck, and not asked again."""
     with reading(2) as (spaces, reads):
-        reads.take(identities(1, 2, 3))
-        outcomes = [kib(reads.take(identities(1, 2, 3))) for _ in range(3)]
+        reads.take(asked(1, 2, 3))
+        outcomes = [taken(reads, 1, 2, 3) for _ in range(3)]
 
         assert outcomes == [{1: 1, 2: "stuck", 3: 3}] * 3
         assert spaces.reads.count(2) == 1
-        assert reads.stuck == set(identities(2))
+        assert reads.stuck == {Identity(2, 100)}
 
 
 def test_a_late_reading_is_the_next_one() -> None:
     """What the read brings when it returns is used once, then the process is read like any other."""
     with reading(2) as (spaces, reads):
-        reads.take(identities(1, 2))
+        reads.take(asked(1, 2))
         spaces.release(2)
 
         outcomes = returned(reads, [1, 2], lambda outcomes: outcomes[2] != "stuck")
         reads_until_then = spaces.reads.count(2)
-        reads.take(identities(1, 2))
+        reads.take(asked(1, 2))
 
         assert outcomes == {1: 1, 2: 2}
         assert (reads_until_then, spaces.reads.count(2)) == (1, 2)
@@ -154,24 +219,20 @@ def test_a_late_reading_is_the_next_one() -> None:
 def test_a_late_reading_is_as_old_as_it_is() -> None:
     """Its age counts from the end of the read, not from its use."""
     with reading(2) as (spaces, reads):
-        reads.take(identities(2))
+        reads.take(asked(2))
         spaces.release(2)
-        outcome = wait_for(lambda: _reading(reads.take(identities(2))), 5, "the late reading")
-        now = time.perf_counter()
+        outcome = late_reading(reads, 2)
+        now = time.monotonic()
 
     assert outcome.read_us >= DEADLINE * 1e6
     assert outcome.taken_at < now
-
-
-def _reading(outcomes: dict[Identity, Outcome]) -> Reading | None:
-    return next((outcome for outcome in outcomes.values() if isinstance(outcome, Reading)), None)
 
 
 @pytest.mark.parametrize(("answer", "then"), [(AccessDenied(), {1: 1, 2: "denied"}), (ProcessGone(), {1: 1})])
 def test_a_late_end_is_no_reading(answer: Exception, then: dict[int, int | str]) -> None:
     """A process that ended, or refused, while its read hung is not stuck any more."""
     with reading(2) as (spaces, reads):
-        reads.take(identities(1, 2))
+        reads.take(asked(1, 2))
         spaces.release(2, answer=answer)
 
         outcomes = returned(reads, [1, 2], lambda outcomes: outcomes.get(2) != "stuck")
@@ -183,7 +244,7 @@ def test_a_late_end_is_no_reading(answer: Exception, then: dict[int, int | str])
 def test_a_late_reading_of_somebody_else_is_dropped() -> None:
     """Who is not asked for any more has no outcome."""
     with reading(2) as (spaces, reads):
-        reads.take(identities(1, 2))
+        reads.take(asked(1, 2))
         spaces.release(2)
 
         outcomes = returned(reads, [1], lambda _: not reads.stuck)
@@ -194,12 +255,13 @@ def test_a_late_reading_of_somebody_else_is_dropped() -> None:
 def test_a_pid_that_was_reused_is_another_process() -> None:
     """The hanging read of a process says nothing of the next one with its pid."""
     with reading(2) as (spaces, reads):
-        reads.take([Identity(2, 100)])
+        reads.take(asked(2))
         spaces.release(2)
 
-        outcomes = reads.take([Identity(2, 101)])
+        (outcome,) = reads.take([Asked(Identity(2, 101))])
 
-        assert kib(outcomes) == {2: 2}
+        assert isinstance(outcome, Reading)
+        assert outcome.identity == Identity(2, 101)
 
 
 def test_many_may_hang_at_once() -> None:
@@ -208,7 +270,7 @@ def test_many_may_hang_at_once() -> None:
     pids = [pid for pair in zip(stuck, fine, strict=True) for pid in pair]
     with reading(*stuck) as (spaces, reads):
         began = time.monotonic()
-        outcomes = kib(reads.take(identities(*pids)))
+        outcomes = taken(reads, *pids)
         seconds = time.monotonic() - began
         spaces.release_all()
         late = returned(reads, pids, lambda outcomes: "stuck" not in outcomes.values())
@@ -221,35 +283,26 @@ def test_many_may_hang_at_once() -> None:
 def test_slow_reads_that_move_on_are_not_stuck() -> None:
     """A pass may take many deadlines as long as no single read does."""
     pids = list(range(100, 140))
-    with reading() as (spaces, _):
-        reads = MemoryReads(lambda pid: _slowly(spaces, pid), deadline_seconds=DEADLINE)
-        outcomes = kib(reads.take(identities(*pids)))
+    with reading() as (spaces, reads):
+        spaces.seconds = DEADLINE / 10
+        outcomes = taken(reads, *pids)
 
     assert outcomes == {pid: pid for pid in pids}
 
 
-def _slowly(spaces: Spaces, pid: int) -> AddressSpace:
-    threading.Event().wait(DEADLINE / 10)
-    return spaces(pid)
-
-
-class SlowToSettle(Identity):
-    """An identity whose reading takes several deadlines to enter into a dict, as in a thread that loses its CPU."""
-
-    __slots__ = ()
-
-    def __hash__(self) -> int:
-        if threading.current_thread() is not threading.main_thread():
-            threading.Event().wait(4 * DEADLINE)
-        return super().__hash__()
-
-
 def test_a_read_that_returns_at_its_deadline_is_settled_once() -> None:
     """A read that is given up while it is being entered comes late, and is in nobody's way from then on."""
-    slow = SlowToSettle(1, 100)
-    with reading() as (_, reads):
-        outcomes = kib(reads.take([slow, *identities(2, 3)]))
-        late = wait_for(lambda: _reading(reads.take([slow])), 5, "the late reading")
+    with reading() as (spaces, _):
+        lost_its_cpu = iter([False, True])
+
+        def clock() -> float:
+            if threading.current_thread() is not threading.main_thread() and next(lost_its_cpu, False):
+                threading.Event().wait(4 * DEADLINE)
+            return time.monotonic()
+
+        reads = MemoryReads(spaces, deadline_seconds=DEADLINE, clock=clock)
+        outcomes = taken(reads, 1, 2, 3)
+        late = late_reading(reads, 1)
 
         assert outcomes == {1: "stuck", 2: 2, 3: 3}
         assert late.memory.pss == 1024
