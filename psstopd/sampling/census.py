@@ -6,6 +6,7 @@ a microsecond: their short names are read again in slices, each within LOOK_AGAI
 
 import math
 import os
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -236,7 +237,7 @@ class Census:
 
     def _judge(self, process: Process) -> None:
         pid = process.identity.pid
-        program = printable(full_name(self._procfs, pid, process.comm))
+        program = sys.intern(printable(full_name(self._procfs, pid, process.comm)))  # many have one name
         process.group = self._rules.group(Facts(self._procfs, pid, program))
         if process.group is None:
             self._unwatch(process)

@@ -15,7 +15,7 @@ Pure functions over numbers; times are seconds on one clock that never steps. Th
       max(max_age, c / target_share) + 2 (C + 2 c) / b + two intervals.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from psstopd.model import Reading, Unreadable
@@ -174,11 +174,9 @@ def allowance(saved: float, limits: Limits) -> float:
     return min(saved, limits.interval * _LONGEST_PART_OF_INTERVAL)
 
 
-def learn(rate: Rate, readings: Iterable[tuple[int, float]]) -> Rate:
-    """Add reads, each as (resident pages, seconds), to what is known; the newest 16 GiB or so count."""
-    seconds, pages = rate
-    for read_pages, read_seconds in readings:
-        pages += read_pages
-        seconds += max(0.0, read_seconds - _SECONDS_A_READ)
+def learn(rate: Rate, added: Rate, *, reads: int) -> Rate:
+    """Add what some reads took in all to what is known; the newest 16 GiB or so count."""
+    seconds = rate.seconds + max(0.0, added.seconds - reads * _SECONDS_A_READ)
+    pages = rate.pages + added.pages
     faded = min(1.0, _REMEMBERED_PAGES / pages)
     return Rate(seconds * faded, pages * faded)

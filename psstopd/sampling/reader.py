@@ -16,7 +16,7 @@ from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading, Unreadable
 
 SHORTEST_DEADLINE_SECONDS = 0.01
-_AT_ONCE = 128  # texts of 1 KiB that wait to be parsed
+_AT_ONCE = 64  # texts of 1 KiB that wait to be parsed
 
 Outcome = Reading | Unreadable
 
@@ -53,15 +53,10 @@ class _Batch:
 
     def __init__(self, identities: Sequence[Identity]) -> None:
         self.identities = identities
-        self.answers: dict[int, Answer] = {}  # in order; the next one is under way
+        # In order; the next one is under way. An answer is entered by its worker, or by who gives it up, whoever comes
+        # first: setdefault is one step for all threads, and a lock would cost as much as the rest of this.
+        self.answers: dict[int, Answer] = {}
         self.done = threading.Event()
-
-    def settle(self, number: int, answer: Answer) -> bool:
-        """Enter what a read has brought, by its worker or by who gives it up; False for the second of them.
-
-        setdefault is one step for all threads: no lock, which would cost as much as the rest of this.
-        """
-        return self.answers.setdefault(number, answer) is answer
 
 
 class MemoryReads:
@@ -137,7 +132,7 @@ class MemoryReads:
 
     def _give_up(self, batch: _Batch, number: int) -> bool:
         """Leave a worker to the read that it hangs in, unless that read has just returned."""
-        if not batch.settle(number, _STUCK):
+        if batch.answers.setdefault(number, _STUCK) is not _STUCK:
             return False
         self.stuck.add(batch.identities[number])
         self._jobs = self._start_worker()
@@ -149,22 +144,26 @@ class MemoryReads:
         return jobs
 
     def _work(self, jobs: "SimpleQueue[_Batch]") -> None:
+        while self._do(jobs.get()):
+            """Keep nothing of a batch while there is no other."""
+
+    def _do(self, batch: _Batch) -> bool:
+        """Read a batch to its end; False when one of its reads was given up meanwhile."""
         text, clock = self._source.text, self._clock
-        while True:
-            batch = jobs.get()
+        ended = clock()
+        for number, identity in enumerate(batch.identities):
+            began = ended
+            try:
+                brought: bytes | Exception = text(identity.pid)
+            except (ProcessGone, NoAddressSpace, AccessDenied, Unparseable, OSError) as error:
+                brought = error
             ended = clock()
-            for number, identity in enumerate(batch.identities):
-                began = ended
-                try:
-                    brought: bytes | Exception = text(identity[0])
-                except (ProcessGone, NoAddressSpace, AccessDenied, Unparseable, OSError) as error:
-                    brought = error
-                ended = clock()
-                answer = (brought, began, ended)
-                if batch.answers.setdefault(number, answer) is not answer:
-                    self._late[identity] = answer
-                    return
-            batch.done.set()
+            answer = (brought, began, ended)
+            if batch.answers.setdefault(number, answer) is not answer:
+                self._late[identity] = answer
+                return False
+        batch.done.set()
+        return True
 
 
 def _meaning(error: Exception) -> Unreadable | None:

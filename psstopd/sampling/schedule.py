@@ -56,7 +56,7 @@ class Schedule:
 
     def note(self, asked: Sequence[Process], outcomes: Sequence[Outcome | None], *, now: float) -> None:
         """Keep what reads have brought with their processes, and learn from what they took."""
-        learnt = []
+        reads, pages, seconds = 0, 0, 0.0
         for process, outcome in zip(asked, outcomes, strict=True):
             process.outcome = outcome
             process.asked_at = now
@@ -65,9 +65,11 @@ class Schedule:
             if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
                 process.has_memory, process.mark = False, NO_MARK
             elif type(outcome) is Reading:
-                learnt.append((process.rss_pages, governor.held_seconds(outcome)))
-        self._rate = governor.learn(self._rate, learnt)
-        self._reading = sum(seconds for _, seconds in learnt)
+                pages += process.rss_pages
+                seconds += governor.held_seconds(outcome)
+                reads += 1
+        self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=reads)
+        self._reading = seconds
 
     def _refill(self, now: float) -> None:
         cpu = self._cpu_time()

@@ -1,6 +1,6 @@
 """Give the largest processes of each name a small number of their own, so that no pid becomes a tag."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from psstopd.model import Identity, ProcessSample, Reading
 
@@ -12,13 +12,15 @@ class Slots:
         self._per_name = per_name
         self._held: dict[str, dict[Identity, int]] = {}
 
-    def assign(self, name: str, readings: Sequence[Reading], alive: Iterable[Identity]) -> tuple[ProcessSample, ...]:
+    def assign(
+        self, name: str, readings: Callable[[], Sequence[Reading]], alive: Iterable[Identity]
+    ) -> tuple[ProcessSample, ...]:
         """Give the `per_name` largest of `readings` with their slots: the smallest free ordinal for a newcomer."""
         if self._per_name == 0:
             return ()
         living = set(alive)
         held = {identity: slot for identity, slot in self._held.get(name, {}).items() if identity in living}
-        largest = sorted(readings, key=lambda reading: -reading.memory.pss)[: self._per_name]
+        largest = sorted(readings(), key=lambda reading: -reading.memory.pss)[: self._per_name]
         for reading in largest:
             held.setdefault(reading.identity, _smallest_free(held.values()))
         self._held[name] = held

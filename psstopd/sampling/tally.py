@@ -1,6 +1,6 @@
 """Sum the processes of each name, and do no sum again whose parts are the same as before."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from psstopd.model import NO_MEMORY, Identity, Memory, Reading, Unreadable
@@ -12,8 +12,8 @@ _PAGE = 4096
 class Part(NamedTuple):
     """What the processes of one name come to; `memory` and `pss_max` are None where none of them was readable.
 
-    `readings` are those in the sum, with resident sizes as they are now. `oldest` is when the oldest of all was taken.
-    `pending` counts those that nobody has read yet, for want of budget.
+    `counted` are those in the sum. `oldest` is when the oldest of their readings was taken. `pending` counts those that
+    nobody has read yet, for want of budget.
     """
 
     memory: Memory | None = NO_MEMORY
@@ -22,8 +22,16 @@ class Part(NamedTuple):
     unreadable: Sequence[Unreadable] = ()
     newest_start: int = 0
     oldest: float | None = None
-    readings: Sequence[Reading] = ()
+    counted: Sequence[Process] = ()
     pending: int = 0
+
+    def readings(self) -> list[Reading]:
+        """Give the readings in the sum, with resident sizes as they are now."""
+        return [
+            reading._replace(memory=_resident_now([reading.memory], [process]))
+            for process in self.counted
+            if isinstance(reading := process.outcome, Reading)
+        ]
 
 
 class Tally:
@@ -58,28 +66,32 @@ class Tally:
 
 
 def _sum(processes: list[Process], repeated: set[Identity]) -> Part:
-    readings = [reading_now(process, process.outcome) for process in processes if type(process.outcome) is Reading]
-    counted = [reading for reading in readings if reading.identity not in repeated] if repeated else readings
-    readable = bool(readings) or not processes
+    read = [process for process in processes if type(process.outcome) is Reading]
+    counted = [process for process in read if process.identity not in repeated] if repeated else read
+    memories = [process.outcome.memory for process in counted if type(process.outcome) is Reading]
     unreadable = [process.outcome for process in processes if isinstance(process.outcome, Unreadable)]
+    readable = bool(read) or not processes
     return Part(
-        total([reading.memory for reading in counted]) if readable else None,
-        max([reading.memory.pss for reading in counted], default=0) if readable else None,
+        _resident_now(memories, counted) if readable else None,
+        max([memory.pss for memory in memories], default=0) if readable else None,
         processes,
         unreadable,
         max([process.identity.start_time for process in processes], default=0),
-        min([reading.taken_at for reading in readings], default=None),
+        min([process.outcome.taken_at for process in read if type(process.outcome) is Reading], default=None),
         counted,
-        len(processes) - len(readings) - len(unreadable),
+        len(processes) - len(read) - len(unreadable),
     )
 
 
-def reading_now(process: Process, reading: Reading) -> Reading:
-    """Give the last reading of a process with its resident size as it is now, which is told without a read."""
-    grown = process.rss_pages - process.asked_rss_pages
-    if not grown:
-        return reading
-    return reading._replace(memory=reading.memory._replace(rss=max(0, reading.memory.rss + grown * _PAGE)))
+def _resident_now(memories: Sequence[Memory], processes: Sequence[Process]) -> Memory:
+    """Add up the memories of processes with their resident sizes as they are now, which are told without a read."""
+    memory = total(memories)
+    grown = [
+        max(-memory.rss, (process.rss_pages - process.asked_rss_pages) * _PAGE)
+        for process, memory in zip(processes, memories, strict=True)
+        if process.rss_pages != process.asked_rss_pages
+    ]
+    return memory._replace(rss=memory.rss + sum(grown)) if grown else memory
 
 
 def merge(parts: Sequence[Part]) -> Part:
@@ -89,18 +101,21 @@ def merge(parts: Sequence[Part]) -> Part:
     readable = [part for part in parts if part.memory is not None]
     known = bool(readable) or not parts
     return Part(
-        total(part.memory for part in readable if part.memory is not None) if known else None,
+        total([part.memory for part in readable if part.memory is not None]) if known else None,
         max((part.pss_max or 0 for part in readable), default=0) if known else None,
         [process for part in parts for process in part.processes],
         [reason for part in parts for reason in part.unreadable],
         max((part.newest_start for part in parts), default=0),
         min((part.oldest for part in parts if part.oldest is not None), default=None),
-        [reading for part in parts for reading in part.readings],
+        [process for part in parts for process in part.counted],
         sum(part.pending for part in parts),
     )
 
 
-def total(memories: Iterable[Memory]) -> Memory:
-    """Add up column by column; a column that one of them lacks is None. Nothing sums to zero bytes."""
-    columns = list(zip(*memories, strict=True))
-    return Memory._make(None if None in column else sum(column) for column in columns) if columns else NO_MEMORY
+def total(memories: Sequence[Memory]) -> Memory:
+    """Add up column by column; a column that one of them lacks is None. Nothing sums to zero bytes.
+
+    Through lists: of tuples that are made from something without a length CPython keeps 2,000 of each size for good.
+    """
+    columns = ([memory[number] for memory in memories] for number in range(len(NO_MEMORY)))
+    return Memory._make([None if None in column else sum(column) for column in columns])

@@ -215,7 +215,7 @@ def test_a_machine_s_rate_is_learnt(truth: float) -> None:
     """After some large reads the next one is known within a tenth, whatever the pages are like."""
     rate = Rate()
     for _ in range(20):
-        rate = governor.learn(rate, [(GIB_OF_PAGES, 40e-6 + truth * GIB_OF_PAGES), (100, 40e-6)])
+        rate = governor.learn(rate, Rate(80e-6 + truth * GIB_OF_PAGES, GIB_OF_PAGES + 100), reads=2)
 
     assert rate.seconds_a_page == pytest.approx(truth, rel=0.1)
     assert rate.pages <= 16 * GIB_OF_PAGES
