@@ -52,7 +52,7 @@ def manual(command: Command) -> str:
 
 def completion(command: Command, shell: str) -> str:
     """Give the script of a shell; what the help calls FILE is completed as one."""
-    _complete_files(command.parser)
+    _mark(command.parser)
     return str(shtab.complete(command.parser, shell)).rstrip("\n") + "\n"
 
 
@@ -70,14 +70,18 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _complete_files(parser: argparse.ArgumentParser) -> None:
-    """Mark the options that take a file, as shtab wants it; it asks the same private attribute what there is."""
+def _mark(parser: argparse.ArgumentParser) -> None:
+    """Tell shtab how to complete what is no word of ours; it asks the same private attribute what there is."""
     for action in parser._actions:  # noqa: SLF001
         if action.metavar == "FILE":
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for subcommand in action.choices.values():
-                _complete_files(subcommand)
+                _mark(subcommand)
+        elif not action.option_strings and not action.choices:
+            # Where zsh expects a name and has none to offer, it inserts no option either, not even the only one that
+            # fits, unless it is told that names begin with no hyphen.
+            action.complete = {"zsh": f"_guard '^-*' '{action.metavar or action.dest}'"}  # type: ignore[attr-defined]
 
 
 def _codes(text: str) -> list[str]:

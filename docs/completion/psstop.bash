@@ -11,6 +11,8 @@ _shtab_psstop_show_option_strings=(-h --help --exact --sort -n --number --json -
 _shtab_psstop_history_option_strings=(-h --help --since --until --field --plot --json --csv --journal --config)
 _shtab_psstop_option_strings=(-h --help --version -p --pick -c --command -n --number --sort -r --reverse -t --total -w --watch --by -S --swap -s --split-args -d --discriminate-by-pid --units --json --csv)
 
+_shtab_psstop_show_pos_0_COMPGEN=''
+_shtab_psstop_history_pos_0_COMPGEN=''
 _shtab_psstop_history___journal_COMPGEN=_shtab_compgen_files
 _shtab_psstop_history___config_COMPGEN=_shtab_compgen_files
 

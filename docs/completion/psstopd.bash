@@ -16,6 +16,7 @@ _shtab_psstopd_option_strings=(-h --help --version)
 _shtab_psstopd_run___config_COMPGEN=_shtab_compgen_files
 _shtab_psstopd_check_config___config_COMPGEN=_shtab_compgen_files
 _shtab_psstopd_status___config_COMPGEN=_shtab_compgen_files
+_shtab_psstopd_quarantine_pos_1_COMPGEN=''
 _shtab_psstopd_quarantine___config_COMPGEN=_shtab_compgen_files
 
 _shtab_psstopd_quarantine_pos_0_choices=(list export retry drop)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages import commands
+from tests.terminal import terminal
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -110,6 +111,37 @@ def test_zsh_finds_its_functions(name: str) -> None:
     done = run("zsh", "-f", "-c", f"{load}; print $_comps[{name}]; print $+functions[_{name}]")
 
     assert done.split() == [f"_{name}", "1"]
+
+
+ON_A_TERMINAL = {
+    "zsh": (["zsh", "-f", "-i"], f"fpath=({COMPLETION} $fpath); autoload -Uz compinit; compinit -D -u"),
+    "bash": (["env", "INPUTRC=/dev/null", "bash", "--norc", "-i"], f"source {COMPLETION}/psstop.bash"),
+}
+TYPED = [
+    ("psstop --so\t", "--sort"),
+    ("psstop --s\t", "--s"),  # more than one begins so
+    ("psstop --by prog\t", "--by program"),
+    ("psstop sh\t", "show"),
+    ("psstop show --ex\t", "show --exact"),
+    ("psstop show nginx --so\tpri\t", "show nginx --sort private"),
+    ("psstop show ngi\t", "show ngi"),  # names are not offered
+    ("psstop history --f\tswap", "history --field swap"),
+    ("psstop history --journal /etc/hostn\t", "history --journal /etc/hostname"),
+]
+
+
+@pytest.mark.parametrize("shell", ON_A_TERMINAL)
+def test_tab_completes_the_line(shell: str) -> None:
+    """On a terminal, Tab turns what was typed into the words that the command is started with."""
+    needs(shell)
+    argv, load = ON_A_TERMINAL[shell]
+    with terminal(*argv) as shown:
+        shown.type(f'{load}; psstop() {{ echo "started: $*."; }}\r'.encode())
+        for typed, words in TYPED:
+            shown.type(f"{typed}\r".encode())
+            lines = shown.await_lines(f"started: {words}.", 1)
+
+            assert len(lines) == 1
 
 
 def texts(folder: Path) -> dict[str, str]:
