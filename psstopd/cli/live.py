@@ -10,18 +10,19 @@ from psstopd.client.screen import cut, width_of
 from psstopd.client.units import change, size
 from psstopd.model import Sample
 from psstopd.service.report import Report
-from psstopd.words import CURES, counted
+from psstopd.words import counted, cure
 
 _BIGGEST = 4
 _EXAMPLE = "SELECT * FROM samples ORDER BY time DESC LIMIT 10"
 
 
 class LiveView:
-    """Writes to a terminal after every tick; lives as long as `psstopd run`."""
+    """Writes to a terminal after every tick, to a person who runs psstopd as `euid`; lives as long as `psstopd run`."""
 
-    def __init__(self, terminal: TextIO, journal_path: str) -> None:
+    def __init__(self, terminal: TextIO, journal_path: str, *, euid: int) -> None:
         self._terminal = terminal
         self._journal_path = journal_path
+        self._euid = euid
         self._before: dict[str, int] = {}
         self._reasons: set[str] = set()
 
@@ -30,7 +31,7 @@ class LiveView:
         self._terminal.write(self._line(report, width_of(self._terminal)) + "\n")
         for reason in report.unreadable:
             if reason not in self._reasons:
-                self._terminal.write(f"  unreadable ({reason}): {CURES[reason]}\n")
+                self._terminal.write(f"  unreadable ({reason}): {cure(reason, self._euid)}\n")
         self._reasons = set(report.unreadable)
         self._before = {sample.name: sample.memory.pss for sample in report.tick.samples if sample.memory}
         self._terminal.flush()

@@ -125,7 +125,7 @@ def _live_view(options: Options) -> "LiveView | None":
         return None
     from psstopd.cli.live import LiveView  # noqa: PLC0415 - the service never needs it
 
-    return LiveView(sys.stderr, options.config.journal.path)
+    return LiveView(sys.stderr, options.config.journal.path, euid=os.geteuid())
 
 
 def _ignore(_report: Report) -> None:

@@ -23,7 +23,7 @@ from psstopd.model import Identity, Reading, Unreadable
 from psstopd.sampling.names import full_name, printable
 from psstopd.sampling.sharing import SharedSpaces
 from psstopd.sampling.snapshot import Seen, take
-from psstopd.words import CURES
+from psstopd.words import cure, withheld_from_root
 
 
 def main(options: argparse.Namespace) -> int:
@@ -115,13 +115,19 @@ def _exactly(findings: Findings, bar: ProgressBar) -> Findings:
     except ModuleNotFoundError as error:
         if error.name != "numpy":
             raise
-        cure = "pip install 'psstopd[exact]', or the package python3-numpy for a Python of the system's"
-        raise CommandError(f"--exact needs numpy: {cure}", exits.UNAVAILABLE) from error
+        install = "pip install 'psstopd[exact]', or the package python3-numpy for a Python of the system's"
+        raise CommandError(f"--exact needs numpy: {install}", exits.UNAVAILABLE) from error
     try:
         return findings._replace(exact=show_exact.measure(findings, bar))
     except AccessDenied as error:
-        cure = "run as root: frame numbers take CAP_SYS_ADMIN, and kpagecount is root's"
-        raise CommandError(f"--exact: {error}; {cure}", exits.UNAVAILABLE) from error
+        raise CommandError(f"--exact: {error}; {_exact_cure(os.geteuid())}", exits.UNAVAILABLE) from error
+
+
+def _exact_cure(euid: int) -> str:
+    """Say to whom asks as `euid` what counting pages takes."""
+    if euid == 0:
+        return withheld_from_root("CAP_SYS_ADMIN")
+    return "run as root: frame numbers take CAP_SYS_ADMIN, and kpagecount is root's"
 
 
 def _nothing(targets: list[str], unreadable: list[Unreadable]) -> str:
@@ -134,4 +140,4 @@ def _nothing(targets: list[str], unreadable: list[Unreadable]) -> str:
 
 def _reasons(names: str, unreadable: list[Unreadable]) -> Iterator[str]:
     for reason in sorted(set(unreadable)):
-        yield f"{names}: {unreadable.count(reason)} not readable: {CURES[reason]}"
+        yield f"{names}: {unreadable.count(reason)} not readable: {cure(reason, os.geteuid())}"

@@ -86,7 +86,7 @@ def test_an_unreadable_process_is_explained_once(tmp_path: Path) -> None:
         running.configure(names=[name])
         with terminal(*UNPRIVILEGED, *foreground(running)[3:], columns=200) as shown:
             shown.await_lines("  1 unreadable", 3)
-            explained = shown.await_lines("  unreadable (denied): not permitted: run as root, or with CAP_PERFMON", 1)
+            explained = shown.await_lines("  unreadable (denied): not permitted: root needs CAP_PERFMON", 1)
 
     assert len(explained) == 1
 

@@ -23,7 +23,7 @@ from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.pages import Span, count_pages
 from psstopd.kernel.procfs import Procfs
 from psstopd.model import Unreadable
-from psstopd.words import CURES
+from psstopd.words import cure
 from tests.integration import memory_fixture
 from tests.integration.mapping_fixture import STACK_PAGES, build, size_of, unique_to
 from tests.integration.memory_fixture import Family
@@ -345,9 +345,19 @@ def test_one_needs_no_rights_for_ones_own(family: Family) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("1 process (") == 1
     denied, exact = done.stderr.splitlines()
-    assert denied == f"{family.pid}: 1 not readable: {CURES[Unreadable.DENIED]}"
+    assert denied == f"{family.pid}: 1 not readable: {cure(Unreadable.DENIED, 65534)}"
     assert exact.startswith("--exact: ")
     assert "run as root" in exact
+
+
+@pytest.mark.root
+def test_root_of_a_container_is_told_what_exact_takes(family: Family) -> None:
+    """Docker's root is root without CAP_SYS_ADMIN: to become root is no cure."""
+    command = ["setpriv", "--inh-caps=-all", "--bounding-set=-sys_admin", *SHOW, str(family.pid), "--exact"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 69
+    assert done.stderr.startswith("--exact: pagemap hides the frame numbers: CAP_SYS_ADMIN; root needs CAP_SYS_ADMIN")
 
 
 def test_without_numpy_the_cure_is_named(family: Family) -> None:

@@ -17,7 +17,9 @@ import pytest
 
 from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
+from psstopd.model import Unreadable
 from psstopd.sampling.names import printable
+from psstopd.words import cure
 from tests.bench.crowd import PREFIX, Part, crowd
 from tests.daemon import clean_environ, psstop
 from tests.programs import HOSTILE, named_programs, random_name
@@ -175,7 +177,7 @@ def test_what_may_not_be_read_is_counted_with_the_cure(pids: list[int]) -> None:
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
         "PSS 0 B, SwapPss 0 B in 0 processes",
-        "4 not readable: not permitted: run as root, or with CAP_PERFMON (Linux 6.15) or CAP_SYS_PTRACE",
+        f"4 not readable: {cure(Unreadable.DENIED, 0)}",
     ]
     found = json.loads(as_json.stdout)
     assert [(row["pid"], row["reason"]) for row in found["unreadable"]] == [(pid, "denied") for pid in sorted(pids)]

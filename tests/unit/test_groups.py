@@ -69,7 +69,7 @@ def made(*members: tuple[str, int, int, int]) -> Groups:
 
 def layout(*, title: str = "Program", has_swap: bool = False, unit: str = "human", width: int | None = None) -> Layout:
     """Lay out for a pipe, or for so many cells."""
-    return Layout(title, has_swap, Style(unit, width, painter(io.StringIO())))
+    return Layout(title, has_swap, Style(unit, width, painter(io.StringIO()), euid=1000))
 
 
 def test_private_and_shared_are_summed_by_program(proc: FakeProc) -> None:

@@ -45,7 +45,7 @@ def utc() -> Iterator[None]:
 def shown(*reports: Report) -> list[str]:
     """Give the lines of a view that writes to no terminal, so that nothing is cut."""
     stream = io.StringIO()
-    view = LiveView(stream, "/var/lib/psstop/journal.db")
+    view = LiveView(stream, "/var/lib/psstop/journal.db", euid=1000)
     for tick in reports:
         view.show(tick)
     return stream.getvalue().splitlines()
@@ -109,7 +109,7 @@ def test_cut(line: str, width: int | None, left: str) -> None:
 def test_the_commands_at_the_end_are_safe_to_paste(name: str) -> None:
     """A name or a path that a shell would carry out comes as one quoted argument."""
     stream = io.StringIO()
-    view = LiveView(stream, "/tmp/a b/$(id).db")
+    view = LiveView(stream, "/tmp/a b/$(id).db", euid=0)
     view.show(report(sample(name, MIB)))
     view.say_goodbye()
     *_, history, sqlite = stream.getvalue().splitlines()

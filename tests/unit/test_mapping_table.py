@@ -169,7 +169,7 @@ def findings(*, rollup_kib: int = 36, exact: Alone | None = None, **fields: Any)
 
 def text(found: Findings, shown: list[Row], rest: list[Row], width: int | None = None) -> list[str]:
     """Give the table without colours."""
-    return list(lines(found, shown, rest, Style(width, lambda _colour, words: words)))
+    return list(lines(found, shown, rest, Style(width, lambda _colour, words: words, euid=1000)))
 
 
 def test_the_biggest_is_at_the_prompt() -> None:

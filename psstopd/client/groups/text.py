@@ -8,7 +8,7 @@ from psstopd.client.groups.sums import Group, Groups
 from psstopd.client.screen import cut
 from psstopd.client.table.text import Style
 from psstopd.client.units import in_unit
-from psstopd.words import CURES
+from psstopd.words import cure
 
 _STEP = 1024
 _LARGEST_NUMBER = 1000
@@ -57,7 +57,7 @@ def table(groups: Groups, layout: Layout) -> Iterator[str]:
 def remarks(groups: Groups, style: Style) -> Iterator[str]:
     """Say what could not be read, and whose huge pages are not exact."""
     for reason, count in groups.reasons.items():
-        yield style.paint(YELLOW, f"{count} not readable: {CURES[reason]}")
+        yield style.paint(YELLOW, f"{count} not readable: {cure(reason, style.euid)}")
     if groups.total.is_estimate:
         names = ", ".join(dict.fromkeys(group.name for group in groups.rows if group.is_estimate)) or "not shown"
         yield style.paint(YELLOW, f"estimated, for who shares which huge pages is not known: {names}")

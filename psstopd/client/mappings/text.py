@@ -1,5 +1,6 @@
 """The mappings of `psstop show` as a table for people."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from psstopd.client.mappings.machine import alone
 from psstopd.client.mappings.table import Row
 from psstopd.client.screen import cut, width_of
 from psstopd.client.units import size
-from psstopd.words import CURES, counted
+from psstopd.words import counted, cure
 
 _CELL, _COUNT = 9, 6
 _KIB = 1024
@@ -18,15 +19,17 @@ _STACKS = "the kernel tells of a stack while its thread waits, and to whom ptrac
 
 
 class Style(NamedTuple):
-    """How lines are written: no wider than `width`, with `paint`."""
+    """How lines are written: no wider than `width`, with `paint`, to `euid`."""
 
     width: int | None
     paint: Paint
+    euid: int
 
 
 def write(findings: Findings, shown: Sequence[Row], rest: Sequence[Row]) -> None:
     """Write the table, the largest at the prompt, then what it adds up to."""
-    print(*lines(findings, shown, rest, Style(width_of(sys.stdout), painter(sys.stdout))), sep="\n")
+    style = Style(width_of(sys.stdout), painter(sys.stdout), os.geteuid())
+    print(*lines(findings, shown, rest, style), sep="\n")
 
 
 def lines(findings: Findings, shown: Sequence[Row], rest: Sequence[Row], style: Style) -> Iterator[str]:
@@ -72,7 +75,7 @@ def _below(findings: Findings, style: Style) -> Iterator[str]:
     if findings.unknown_stacks:
         yield f"{counted(findings.unknown_stacks, 'stack')} of threads in other rows: {_STACKS}"
     for reason, count in findings.unreadable.items():
-        yield style.paint(YELLOW, f"{count} not readable: {CURES[reason]}")
+        yield style.paint(YELLOW, f"{count} not readable: {cure(reason, style.euid)}")
 
 
 def _rounding(findings: Findings) -> Iterator[str]:

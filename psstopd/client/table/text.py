@@ -1,5 +1,6 @@
 """The table of processes as lines for people."""
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
@@ -7,23 +8,24 @@ from psstopd.client.colour import BOLD, GREEN, RED, YELLOW, Paint, painter
 from psstopd.client.screen import cut, width_of
 from psstopd.client.table.processes import Processes, Row
 from psstopd.client.units import in_unit
-from psstopd.words import CURES, counted
+from psstopd.words import counted, cure
 
 _TITLES = ("PSS", "SWAPPSS", "USS", "RSS")
 _CELL, _PID = 9, 8
 
 
 class Style(NamedTuple):
-    """How lines are written: `unit` as `units.in_unit` takes it, no wider than `width`, with `paint`."""
+    """How lines are written: `unit` as `units.in_unit` takes it, no wider than `width`, with `paint`, to `euid`."""
 
     unit: str
     width: int | None
     paint: Paint
+    euid: int
 
     @classmethod
     def of(cls, stream: TextIO, unit: str) -> "Style":
-        """Fit what is behind a stream."""
-        return cls(unit, width_of(stream), painter(stream))
+        """Fit what is behind a stream, and who runs this."""
+        return cls(unit, width_of(stream), painter(stream), os.geteuid())
 
 
 def lines(processes: Processes, style: Style) -> Iterator[str]:
@@ -45,7 +47,7 @@ def total_line(processes: Processes, style: Style) -> Iterator[str]:
         BOLD, cut(f"PSS {pss}{unit}, SwapPss {swap_pss}{unit} in {counted(processes.readable, 'process')}", style.width)
     )
     for reason, count in processes.reasons.items():
-        yield style.paint(YELLOW, f"{count} not readable: {CURES[reason]}")
+        yield style.paint(YELLOW, f"{count} not readable: {cure(reason, style.euid)}")
 
 
 def _line(row: Row, style: Style, cell: int, *, compared: bool) -> str:
