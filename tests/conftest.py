@@ -28,10 +28,14 @@ def _missing_swap() -> str | None:
 
 
 def _missing_systemd() -> str | None:
-    reasons = (_missing_root(), _missing_program("systemd-nspawn"), _missing_program("sqlite3"))
-    if reason := next(filter(None, reasons), None):
+    reasons = (_missing_container(), _missing_program("systemd-nspawn"), _missing_program("sqlite3"))
+    return next(filter(None, reasons), None)
+
+
+def _missing_container() -> str | None:
+    if reason := _missing_root():
         return reason
-    # The container runs the test environment's packages with the system's Python: compiled ones fit one version only.
+    # A container runs the test environment's packages with the system's Python: compiled ones fit one version only.
     python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     return None if Path(python).exists() else f"needs {python}, the version that runs these tests"
 
@@ -46,7 +50,9 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "influxdb": lambda: _missing_program("influxd"),
     "victoriametrics": lambda: _missing_program("victoria-metrics"),
     "systemd": _missing_systemd,
+    "container": _missing_container,
     "landlock": _missing_landlock,
+    "ssh": lambda: _missing_program("/usr/sbin/sshd") or _missing_program("ssh"),
     "smem": lambda: _missing_program("smem"),
 }
 

@@ -14,7 +14,7 @@ _EPILOG = """examples:
   psstop history nginx --since 2d    the last two days of one of them
 
 exit codes: 0 fine, 1 no such process or nothing recorded, 2 wrong usage, 69 --exact without root or numpy, 70 a defect
-in psstop, 73 the journal can't be read, 78 the config is not valid
+in psstop, 73 the journal can't be read, 78 the config is not valid, 130 ended with Ctrl-C
 """
 _SORTS = ("pss", "swap", "uss", "rss", "pid", "name")
 _GROUPS = ("program", "unit", "user", "cgroup")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
 from psstopd.model import Sample
 from psstopd.sampling.collector import Collector
+from tests.cgroups import systemd_hierarchies, unit
 from tests.collecting import EVERY, collector, config, named, samples
 from tests.integration.memory_fixture import Family, build
 from tests.waiting import wait_for
@@ -26,6 +26,7 @@ NOBODY = 65534
 AS_NOBODY = f"""
 import os, sys
 from psstopd.kernel.procfs import Procfs
+from tests.cgroups import systemd_hierarchies, unit
 from tests.collecting import collector, config, named
 taking = collector(Procfs(), config(*named(sys.argv[1])))
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
@@ -218,25 +219,3 @@ def test_units_are_matched_in_every_hierarchy(program: Path) -> None:
             sample = samples(collector(Procfs(), config(rule)))["web"]
         assert sample.processes == 1, mount
     assert hierarchies
-
-
-def systemd_hierarchies() -> list[Path]:
-    """Give where cgroup v2 and the v1 hierarchy of systemd are mounted, proc_pid_mountinfo(5)."""
-    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [
-        Path(before.split()[4])
-        for before, after in mounts
-        if after.startswith("cgroup2 ") or (after.startswith("cgroup ") and "name=systemd" in after)
-    ]
-
-
-@contextmanager
-def unit(mount: Path) -> Iterator[Path]:
-    """Make a cgroup below one that is called like a unit of ours; it has to be empty again at the end."""
-    below = mount / f"psstop-test-{os.getpid()}.slice" / f"psstop-test@{os.getpid()}.service" / "worker"
-    below.mkdir(parents=True)
-    try:
-        yield below
-    finally:
-        for directory in (below, *below.parents[:2]):
-            directory.rmdir()

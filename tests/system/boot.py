@@ -35,7 +35,7 @@ _FILES = {
 def booted(upper: Path) -> Iterator[int]:
     """Boot with the files of `upper` laid over the root file system; give the pid of the container's systemd."""
     directory = Path(mkdtemp(prefix="psstop-tests-"))
-    cgroups = _own_cgroups(directory.name)
+    cgroups = own_cgroups(directory.name)
     try:
         _lay_out(directory, upper)
         for cgroup in cgroups:
@@ -57,7 +57,7 @@ def _lay_out(directory: Path, upper: Path) -> None:
         path.write_text(text)
 
 
-def _own_cgroups(name: str) -> list[Path]:
+def own_cgroups(name: str) -> list[Path]:
     """Name a cgroup below ours in each hierarchy that systemd uses, cgroups(7), for nspawn to make its own in."""
     paths = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
@@ -82,7 +82,7 @@ def _launched(directory: Path, cgroups: list[Path]) -> Iterator["subprocess.Pope
         yield launcher
     finally:
         wait_for(lambda: _ended(launcher, cgroups), 10, "the end of the container")
-        wait_for(lambda: all(_removed(cgroup) for cgroup in cgroups), 10, f"the removal of {cgroups}")
+        wait_for(lambda: all(removed(cgroup) for cgroup in cgroups), 10, f"the removal of {cgroups}")
 
 
 def _ended(launcher: "subprocess.Popen[bytes]", cgroups: list[Path]) -> bool:
@@ -94,7 +94,7 @@ def _ended(launcher: "subprocess.Popen[bytes]", cgroups: list[Path]) -> bool:
     return launcher.poll() is not None
 
 
-def _removed(cgroup: Path) -> bool:
+def removed(cgroup: Path) -> bool:
     """Remove a tree of cgroups; false while the kernel still sees a process in it."""
     for path, _, _ in os.walk(cgroup, topdown=False):
         with suppress(OSError):
