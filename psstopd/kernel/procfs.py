@@ -14,6 +14,7 @@ from psstopd.model import Identity
 
 _PF_EXITING = 0x4  # include/linux/sched.h
 _PF_KTHREAD = 0x00200000
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # what stat counts resident memory in
 _READ_SIZE = 4096
 _FIELDS_UP_TO_RSS = 22  # those behind comm
 _READ_ONLY = os.O_RDONLY | os.O_CLOEXEC

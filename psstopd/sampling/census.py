@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from psstopd.kernel.errors import AccessDenied, ProcessGone, Unparseable
-from psstopd.kernel.procfs import Stat, parse_stat
+from psstopd.kernel.procfs import PAGE_SIZE, Stat, parse_stat
 from psstopd.model import Identity, Reading, Unreadable
 from psstopd.sampling.cmdlines import PatientProcfs
 from psstopd.sampling.names import COMM_LENGTH, full_name, printable
@@ -78,6 +78,11 @@ class Process:
     def read_us(self) -> int:
         """What the last read took."""
         return self.outcome.read_us if type(self.outcome) is Reading else 0
+
+    def doubt(self) -> None:
+        """Be like a process that moved as far as its last reading may be wrong: by all of it."""
+        if type(self.outcome) is Reading:
+            self.asked_faults = self.faults - max(1, self.outcome.memory.pss // PAGE_SIZE)
 
     def forget_answer(self) -> None:
         """Be like a process that was never asked."""

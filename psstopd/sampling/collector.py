@@ -10,6 +10,7 @@ from psstopd.kernel.procfs import Procfs
 from psstopd.model import Identity, Reading, Sample, Unreadable
 from psstopd.sampling.census import Census, Process
 from psstopd.sampling.cmdlines import PatientProcfs
+from psstopd.sampling.drift import Drift
 from psstopd.sampling.reader import MemoryReads
 from psstopd.sampling.roster import Roster
 from psstopd.sampling.rules import Rules
@@ -53,6 +54,7 @@ class Collector:
         deadline = min(READ_DEADLINE_SECONDS, config.sampling.interval / 2)
         self._reads = MemoryReads(MemoryReader(procfs), deadline_seconds=deadline, clock=monotonic)
         self._schedule = Schedule(config, now=monotonic())
+        self._drift = Drift()
         self._shared = SharedSpaces(compare)
         self._repeated: set[Identity] = set()
         self._tallies: dict[str, Tally] = {}
@@ -71,6 +73,7 @@ class Collector:
         self._roster = Roster(rules.fixed_names, max_names=config.sampling.max_names)
         self._slots = Slots(config.sampling.top_processes)
         self._samples: dict[str, tuple[Part, Sample]] = {}  # of the last pass
+        self._spares = config.overhead.max_age > 0
 
     @property
     def stuck(self) -> set[Identity]:
@@ -82,7 +85,14 @@ class Collector:
         now = self._monotonic()
         unsettled, came_or_went = self._see(self._census.take(), now)
         self._read(unsettled, now, came_or_went=came_or_went)
-        parts = {name: tally.sum(self._repeated) for name, tally in self._tallies.items()}
+        parts = self._sums()
+        if self._spares and (suspects := self._drift.suspects(parts, now)):
+            for process in suspects:
+                process.doubt()
+            for tally in self._tallies.values():
+                tally.expect(tally.processes)
+            self._read(suspects, now, came_or_went=False)
+            parts = self._sums()
         self._roster.admit(sorted(parts, key=lambda name: -_pss(parts[name])), now)
         by_series: dict[str, list[Part]] = {}
         for name, part in parts.items():
@@ -91,6 +101,9 @@ class Collector:
         self._slots.forget(self._roster.names)
         self._first_pass = False
         return Collection(tuple(sample for _, sample in self._samples.values()), _reasons(parts.values()))
+
+    def _sums(self) -> dict[str, Part]:
+        return {name: tally.sum(self._repeated) for name, tally in self._tallies.items()}
 
     def _see(self, processes: Iterable[Process], now: float) -> tuple[list[Process], bool]:
         """Sort processes by name; give those whose last answer may not hold any more, and whether anybody is new."""

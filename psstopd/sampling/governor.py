@@ -7,7 +7,7 @@ Pure functions over numbers; times are seconds on one clock that never steps. Th
 * All of psstop uses `cpu_share` of a core. What it saves it may spend later, a minute's worth at most; what its other
   work takes comes off the budget for reads, down to half of it.
 * A process that did not move (its resident size and its page faults are the same, and so are the processes of its name)
-  keeps its reading for `max_age`. PSS of a sharer can change by what others map: those of its own name are looked at.
+  keeps its reading for `max_age`, or until what others do says that it may be off: see drift.
 * Over budget, half goes to what tells most: new processes, then the ones that moved most. The other half goes to the
   oldest readings, so that nobody starves: with reads of C seconds in all, the longest c, and a budget for reads of b
   seconds each second (at worst half of `cpu_share`, and a quarter of the time), no reading gets older than
@@ -18,6 +18,7 @@ Pure functions over numbers; times are seconds on one clock that never steps. Th
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from psstopd.kernel.procfs import PAGE_SIZE
 from psstopd.model import Reading, Unreadable
 
 NEW = float("inf")  # how much a process moved that has never been read
@@ -28,7 +29,6 @@ _SECONDS_A_PAGE = 5e-3 / 262_144  # 5 ms a GiB of 4 KiB pages, until this machin
 _REMEMBERED_PAGES = 4_194_304  # 16 GiB: what was learned from older reads fades
 _LONGEST_WALK_SECONDS = 0.01  # whatever the number of mappings
 _LONGEST_SECONDS_A_PAGE = 10 * _SECONDS_A_PAGE
-_PAGE = 4096
 _DENIED = Unreadable.DENIED
 
 
@@ -115,7 +115,7 @@ def held_seconds(reading: Reading) -> float:
     if seconds <= _LONGEST_WALK_SECONDS:
         return seconds
     memory = reading.memory
-    pages = (memory.rss + (memory.swap_pss or 0)) / _PAGE
+    pages = (memory.rss + (memory.swap_pss or 0)) / PAGE_SIZE
     return min(seconds, _LONGEST_WALK_SECONDS + pages * _LONGEST_SECONDS_A_PAGE)
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from psstopd.kernel.procfs import PAGE_SIZE
 from psstopd.model import NO_MEMORY, Identity, Memory, Reading, Unreadable
 from psstopd.sampling.census import Process
-
-_PAGE = 4096
 
 
 class Part(NamedTuple):
@@ -87,7 +86,7 @@ def _resident_now(memories: Sequence[Memory], processes: Sequence[Process]) -> M
     """Add up the memories of processes with their resident sizes as they are now, which are told without a read."""
     memory = total(memories)
     grown = [
-        max(-memory.rss, (process.rss_pages - process.asked_rss_pages) * _PAGE)
+        max(-memory.rss, (process.rss_pages - process.asked_rss_pages) * PAGE_SIZE)
         for process, memory in zip(processes, memories, strict=True)
         if process.rss_pages != process.asked_rss_pages
     ]

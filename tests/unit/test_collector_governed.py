@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from psstopd.config import Config, Overhead
-from psstopd.model import Unreadable
+from psstopd.model import Memory, Unreadable
 from psstopd.sampling.collector import Collector
 from tests.collecting import collector, config, kib, named, samples
 from tests.fakes import KIB, Clock, FakeProc, FakeProcess, memory
@@ -303,3 +303,21 @@ def test_many_large_newcomers_are_spread_over_ticks(proc: FakeProc, clock: Clock
     taking = watching(proc, clock, "db")
 
     assert taking.collect().unreadable.get(Unreadable.PENDING, 0) == 4
+
+
+def test_who_shares_with_another_name_that_moved_is_read_on_the_same_pass(proc: FakeProc, clock: Clock) -> None:
+    """A newcomer has half of what it maps in common with somebody who stands still: the total is right at once."""
+    proc.add(FakeProcess(7, b"db", memory=mapping(8192, uss=8192)))
+    taking = watching(proc, clock, "db", "web")
+    samples(taking)
+    proc.change(7, memory=mapping(4096, uss=0))
+    proc.add(FakeProcess(8, b"web", memory=mapping(4096, uss=0)))
+
+    clock.wait(1)
+
+    assert kib(samples(taking)) == {"db": 4096, "web": 4096}
+
+
+def mapping(pss: int, *, uss: int) -> Memory:
+    """Give a memory that maps files alone, in KiB."""
+    return memory(pss)._replace(uss=uss * KIB, pss_anon=0, pss_file=pss * KIB, pss_shmem=0)
