@@ -179,8 +179,8 @@ class Shipper:
 
     def _settle(self, lane: _Lane, accepted: Accepted) -> None:
         """Remember what was accepted when, and doubt what came shortly before a connection was lost unnoticed."""
-        if lane is self._new:
-            self._unsettled.count_flush(fresh=self._is_fresh)
+        if lane is self._new or self._is_fresh:  # within a flush, only another connection says something
+            self._unsettled.count(fresh=self._is_fresh)
         if self._is_fresh:
             self._doubt(self._unsettled.after_reconnect())
         self._is_fresh = False

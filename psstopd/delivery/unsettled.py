@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 RESEND_WINDOW_SECONDS = 300  # sent again after a failure, and when a new shipper begins
 UNSETTLED_SECONDS = 30  # sent again when the connection was lost between two requests: that may have been a crash
-FRESH_IN_A_ROW = 3  # flushes; then losing the connection is this server's habit, and says nothing
+FRESH_IN_A_ROW = 3  # flushes, or requests; then losing the connection is this server's habit, and says nothing
 
 
 class Accepted(NamedTuple):
@@ -33,8 +33,8 @@ class Unsettled:
         while self._accepted[0].at < accepted.at - RESEND_WINDOW_SECONDS:
             self._accepted.popleft()
 
-    def count_flush(self, *, fresh: bool) -> None:
-        """Count new ticks that were accepted over a `fresh` connection, or over the one before."""
+    def count(self, *, fresh: bool) -> None:
+        """Count what was accepted over a `fresh` connection; new ticks over the one before begin anew."""
         self._fresh_in_a_row = self._fresh_in_a_row + 1 if fresh else 0
 
     def after_reconnect(self) -> list[Accepted]:
