@@ -122,7 +122,7 @@ class Shipper:
                 for lane in lanes:
                     while not (stop() or _is_over(until)) and (sent := self._send_batch(lane, journal, until)):
                         answer = sent
-                        if not accepted(sent):
+                        if not accepted(sent) or journal.misses_writer():
                             return answer
         except QuarantineFull as full:
             self._note_failure(lane, str(full))

@@ -1,5 +1,6 @@
 """Read the journal while the daemon writes it: whole ticks for delivery, one name's series for people."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -40,11 +41,17 @@ class JournalReader:
     """
 
     def __init__(self, path: str) -> None:
+        self._wal = f"{path}-wal"
+        self._has_writer = os.path.exists(self._wal)
         self._connection = connect_read_only(path)
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def misses_writer(self) -> bool:
+        """Tell whether a writer has come since: what was opened without one is not meant to change while it is read."""
+        return not self._has_writer and os.path.exists(self._wal)
 
     def journal_id(self) -> str:
         """Tell this journal from one that took its place."""

@@ -411,6 +411,29 @@ def test_a_repaired_journal_is_sent_on_from_the_cursor(path: str, caplog: pytest
     assert [times(batch) for batch in sink.sent[sent:]] == [[300, 300]]
 
 
+def test_a_writer_that_comes_is_read_from_its_first_tick(path: str) -> None:
+    """What was opened while nobody wrote is opened anew once somebody does; SQLite would give pages of both times."""
+    with closing(Journal(journal_config(path), boot_id=BOOT)) as journal:
+        for number in range(20):
+            journal.append(tick(number), delivered=None)
+    writers: list[Journal] = []
+
+    def come() -> None:
+        if not writers:
+            writers.append(Journal(journal_config(path), boot_id=BOOT))
+            writers[0].append(tick(20), delivered=None)
+
+    progress, sink = FakeProgress(), FakeSink(before_answer=come)
+    under_test = shipper(path, progress, sink)
+    under_test.flush(never)
+    first = len(sink.sent)
+    under_test.flush(never)
+    writers[0].close()
+
+    assert first == 1
+    assert progress.place.complete == 21
+
+
 def test_a_missing_journal_is_a_failure_like_others(path: str) -> None:
     """The shipper says what is wrong, waits longer, and goes on as soon as there is a journal."""
     progress, sink = FakeProgress(), FakeSink()
