@@ -8,7 +8,7 @@ UNAVAILABLE = 69  # `check-config --connect`: the server would not take points; 
 SOFTWARE = 70  # a defect in psstop
 CANNOT_CREATE = 73  # the journal can't be opened or made
 SINK_CLOSED = 74  # standard output was closed
-LOCKED = 75  # another psstopd writes this journal
+LOCKED = 75  # another psstopd writes this journal, or ships it
 CONFIG = 78  # the config is not valid; systemd does not restart for this one
 
 

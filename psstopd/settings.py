@@ -212,8 +212,11 @@ KEYS = [*Settings.model_fields, *(f"{table}.{key}" for table, model in TABLES.it
 VARIABLES = [PREFIX + key.replace(".", "__").upper() for key in KEYS if not key.startswith("watch.")]
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> config.Config:
-    """Read `path` (None: the default) and what `environ` overrides; raise SettingsError with all problems at once."""
+def load(path: Path | None, environ: Mapping[str, str], *, ships: bool = True) -> config.Config:
+    """Read `path` (None: the default) and what `environ` overrides; raise SettingsError with all problems at once.
+
+    For one that doesn't ship, what only the shipper may read is neither checked nor in the Config.
+    """
     file = DEFAULT_PATH if path is None else path
     overrides, variables, problems = _from_environment(environ)
     try:
@@ -222,7 +225,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> config.Config:
         raise SettingsError([*error.problems, *problems]) from error
     for location, value in overrides.items():
         checks.put(values, location, value)
-    files.fill_in_credentials(values, environ)
+    if ships:
+        files.fill_in_credentials(values, environ)
+    else:
+        files.leave_to_shipper(values)
     settings, invalid = _validated(values)
     origin = Origin(file, variables)
     problems += [problem.line(origin) for problem in (*invalid, *checks.conflicts(values))]
@@ -306,8 +312,10 @@ def main(argv: Sequence[str]) -> int:
     """Write the Config as JSON and return 0, or say what is wrong and return 78."""
     parser = argparse.ArgumentParser(prog="python -m psstopd.settings", description="Check a config; write it as JSON.")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {DEFAULT_PATH}")
+    parser.add_argument("--no-shipper", dest="ships", action="store_false", help="without what only the shipper reads")
+    options = parser.parse_args(argv)
     try:
-        settings = load(parser.parse_args(argv).config, os.environ)
+        settings = load(options.config, os.environ, ships=options.ships)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return exits.CONFIG

@@ -11,6 +11,7 @@ from psstopd.delivery.tls import check_own
 
 # The names under which systemd passes, LoadCredential= in systemd.exec(5), what a DynamicUser may not read.
 CREDENTIALS = {"token_file": "influxdb-token", "cert_file": "influxdb-cert", "key_file": "influxdb-key"}
+_OF_THE_SHIPPER = (*CREDENTIALS, "token", "ca_file")
 _MAX_BYTES = 1 << 20
 
 
@@ -86,3 +87,11 @@ def fill_in_credentials(values: Mapping[str, Any], environ: Mapping[str, str]) -
         credential, named = Path(environ["CREDENTIALS_DIRECTORY"], name), influxdb.get(key, "")
         if not file_problem(credential) and isinstance(named, str) and file_problem(Path(named)):
             influxdb[key] = str(credential)
+
+
+def leave_to_shipper(values: Mapping[str, Any]) -> None:
+    """Drop the token and what else only a connection takes: the sampler need not, and often may not, read it."""
+    influxdb = values.get("influxdb")
+    if isinstance(influxdb, dict):
+        for key in _OF_THE_SHIPPER:
+            influxdb.pop(key, None)

@@ -23,7 +23,7 @@ _NOT_INHERITED = ("NOTIFY_SOCKET", "JOURNAL_STREAM", "WATCHDOG_USEC", "http_prox
 
 
 class Daemon:
-    """`psstopd run` in a directory of its own; started, stopped, killed and started again by a test."""
+    """`psstopd run`, or `ship`, in a directory of its own; started, stopped, killed and started again by a test."""
 
     def __init__(
         self,
@@ -31,13 +31,14 @@ class Daemon:
         *arguments: str,
         environ: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "psstopd.cli.daemon"),
+        subcommand: str = "run",
     ) -> None:
         self.config = directory / "psstop.toml"
         self.journal = directory / "journal.db"
-        self.log = directory / "stderr"
-        self.output = directory / "stdout"
+        self.log = directory / f"{subcommand}.err"
+        self.output = directory / f"{subcommand}.out"
         self.command = command
-        self._arguments = ("run", "--config", str(self.config), *arguments)
+        self._arguments = (subcommand, "--config", str(self.config), *arguments)
         self._environ = clean_environ() | dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -92,7 +93,7 @@ class Daemon:
 
     def find_shipper(self) -> int | None:
         """Give the shipper's pid, None when there is none."""
-        return self._find_child(b"psstopd.cli.ship")
+        return self._find_child(b"psstopd.cli.shipper")
 
     def find_reader(self) -> int | None:
         """Give the pid of the child that reads the config for a reload, None when there is none."""
@@ -161,9 +162,11 @@ class Daemon:
 
 
 @contextmanager
-def daemon(directory: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+def daemon(
+    directory: Path, *arguments: str, environ: Mapping[str, str] | None = None, subcommand: str = "run"
+) -> Iterator[Daemon]:
     """Give a daemon that is not yet configured; what still runs when the block ends is killed, the shipper too."""
-    running = Daemon(directory, *arguments, environ=environ)
+    running = Daemon(directory, *arguments, environ=environ, subcommand=subcommand)
     shippers: set[int] = set()
     try:
         yield running

@@ -5,26 +5,31 @@
 #    source ~/.local/share/bash_completion/psstopd
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_psstopd_subparsers=(run check-config status quarantine)
+_shtab_psstopd_subparsers=(run ship check-config status quarantine)
 
-_shtab_psstopd_run_option_strings=(-h --help --stdout --config)
+_shtab_psstopd_run_option_strings=(-h --help --stdout --no-shipper --config)
+_shtab_psstopd_ship_option_strings=(-h --help --config)
 _shtab_psstopd_check_config_option_strings=(-h --help --connect --config)
 _shtab_psstopd_status_option_strings=(-h --help --json --cost --config)
 _shtab_psstopd_quarantine_option_strings=(-h --help --config)
 _shtab_psstopd_option_strings=(-h --help --version)
 
 _shtab_psstopd_run___config_COMPGEN=_shtab_compgen_files
+_shtab_psstopd_ship___config_COMPGEN=_shtab_compgen_files
 _shtab_psstopd_check_config___config_COMPGEN=_shtab_compgen_files
 _shtab_psstopd_status___config_COMPGEN=_shtab_compgen_files
 _shtab_psstopd_quarantine_pos_1_COMPGEN=''
 _shtab_psstopd_quarantine___config_COMPGEN=_shtab_compgen_files
 
 _shtab_psstopd_quarantine_pos_0_choices=(list export retry drop)
-_shtab_psstopd_pos_0_choices=(run check-config status quarantine)
+_shtab_psstopd_pos_0_choices=(run ship check-config status quarantine)
 
 _shtab_psstopd_run__h_nargs=0
 _shtab_psstopd_run___help_nargs=0
 _shtab_psstopd_run___stdout_nargs=0
+_shtab_psstopd_run___no_shipper_nargs=0
+_shtab_psstopd_ship__h_nargs=0
+_shtab_psstopd_ship___help_nargs=0
 _shtab_psstopd_check_config__h_nargs=0
 _shtab_psstopd_check_config___help_nargs=0
 _shtab_psstopd_check_config___connect_nargs=0

@@ -50,7 +50,7 @@ function _shtab_psstopd_using
   test "$_shtab_psstopd_cmdpath" = "$argv"
 end
 
-set -g _shtab_psstopd_commands run check-config status quarantine
+set -g _shtab_psstopd_commands run ship check-config status quarantine
 set -g _shtab_psstopd_opts_with_value --config
 
 complete -c psstopd -e
@@ -61,7 +61,11 @@ complete -c psstopd -n _shtab_psstopd_using -l version -d 'show program'"'"'s ve
 complete -c psstopd -n '_shtab_psstopd_using; and test $_shtab_psstopd_npos -eq 0' -a run -d 'sample, journal and deliver until told to stop'
 complete -c psstopd -n '_shtab_psstopd_using run' -s h -l help -d 'show this help message and exit'
 complete -c psstopd -n '_shtab_psstopd_using run' -l stdout -d 'write line protocol to standard output, not to InfluxDB'
+complete -c psstopd -n '_shtab_psstopd_using run' -l no-shipper -d 'leave delivery to psstopd ship'
 complete -c psstopd -n '_shtab_psstopd_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'default: /etc/psstop/psstop.toml'
+complete -c psstopd -n '_shtab_psstopd_using; and test $_shtab_psstopd_npos -eq 0' -a ship -d 'deliver what a run without a shipper records, until told to stop'
+complete -c psstopd -n '_shtab_psstopd_using ship' -s h -l help -d 'show this help message and exit'
+complete -c psstopd -n '_shtab_psstopd_using ship' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'default: /etc/psstop/psstop.toml'
 complete -c psstopd -n '_shtab_psstopd_using; and test $_shtab_psstopd_npos -eq 0' -a check-config -d 'say what is wrong with the config, all at once'
 complete -c psstopd -n '_shtab_psstopd_using check-config' -s h -l help -d 'show this help message and exit'
 complete -c psstopd -n '_shtab_psstopd_using check-config' -l connect -d 'also ask the server whether it would take points'

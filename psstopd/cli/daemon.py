@@ -7,8 +7,9 @@ from psstopd import __version__
 from psstopd.cli.entry import dispatch
 
 _EPILOG = """examples:
-  psstopd run                                  the daemon, as the service runs it
-  psstopd run --config my.toml                 in the foreground, with another config
+  psstopd run --config my.toml                 sample and deliver in the foreground, with a config of your own
+  psstopd run --no-shipper                     sample without a network, as psstop.service does
+  psstopd ship                                 deliver without any rights, as psstop-shipper.service does
   psstopd run --stdout                         line protocol on standard output (Telegraf's inputs.execd)
   psstopd check-config --connect               is the config right, and does the server take points?
   psstopd status                               what is watched, pending and wrong
@@ -17,7 +18,7 @@ _EPILOG = """examples:
 
 exit codes: 0 fine, 2 wrong usage, 3 not running (status), 69 the server would not take points (check-config --connect),
 70 a defect in psstop, 73 the journal can't be opened, 74 standard output was closed, 75 another psstopd has this
-journal, 78 the config is not valid
+journal or delivers it, 78 the config is not valid
 """
 
 
@@ -38,8 +39,13 @@ def parser() -> argparse.ArgumentParser:
     subcommands = command.add_subparsers(metavar="COMMAND")
 
     run = subcommands.add_parser("run", help="sample, journal and deliver until told to stop")
-    run.add_argument("--stdout", action="store_true", help="write line protocol to standard output, not to InfluxDB")
+    sink = run.add_mutually_exclusive_group()
+    sink.add_argument("--stdout", action="store_true", help="write line protocol to standard output, not to InfluxDB")
+    sink.add_argument("--no-shipper", dest="shipper", action="store_false", help="leave delivery to psstopd ship")
     run.set_defaults(module="run")
+
+    ship = subcommands.add_parser("ship", help="deliver what a run without a shipper records, until told to stop")
+    ship.set_defaults(module="ship")
 
     check = subcommands.add_parser("check-config", help="say what is wrong with the config, all at once")
     check.add_argument("--connect", action="store_true", help="also ask the server whether it would take points")
@@ -55,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     quarantine.add_argument("ids", metavar="ID", nargs="*", type=int, help="as listed; without any, all of them")
     quarantine.set_defaults(module="quarantine")
 
-    for subcommand in (run, check, status, quarantine):
+    for subcommand in (run, ship, check, status, quarantine):
         subcommand.add_argument("--config", metavar="FILE", help="default: /etc/psstop/psstop.toml")
     return command
 

@@ -5,15 +5,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from psstopd import __version__, exits
 from psstopd.cli.entry import guarded
+from psstopd.cli.fresh import Options, handed_over, journal_trouble, take_name
 from psstopd.cli.logs import set_up_logging
-from psstopd.config import Config, from_json
-from psstopd.exits import CommandError
-from psstopd.journal.errors import JournalLocked, JournalUnusable
 from psstopd.journal.writer import Journal
 from psstopd.kernel.procfs import Procfs, read_once
 from psstopd.sampling.collector import Collector
@@ -25,65 +22,36 @@ from psstopd.service.queue import Queue
 from psstopd.service.reload import ConfigLoad
 from psstopd.service.report import Report
 from psstopd.service.self_cost import SelfCost
+from psstopd.service.shipping import ShipperElsewhere
 
 if TYPE_CHECKING:
     from psstopd.cli.live import LiveView
 
 log = logging.getLogger("psstopd")
 
-
-class Options(NamedTuple):
-    """What `psstopd run` hands over: the config it has read, and where from, for reloads."""
-
-    config: Config
-    config_path: str | None
-    stdout: bool
+_STDOUT, _NO_SHIPPER = "--stdout", "--no-shipper"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT."""
     set_up_logging()
     signals.block()
-    options = _options(arguments)
-    _take_name("psstopd")
-    journal = _open_journal(options.config)
-    try:
-        return _run(options, journal)
-    except JournalUnusable as unusable:  # damaged, and the new one can't be made
-        raise CommandError(f"journal: {unusable}", exits.CANNOT_CREATE) from unusable
-    finally:
-        journal.close()
-
-
-def _options(arguments: Sequence[str]) -> Options:
-    """Take the config from the descriptor that is the first argument, and the options of `run` from the rest."""
-    descriptor, *rest = arguments
-    with open(int(descriptor), "rb") as file:
-        config = from_json(file.read())
-    path = rest[rest.index("--config") + 1] if "--config" in rest else None
-    return Options(config, path, "--stdout" in rest)
-
-
-def _take_name(name: str) -> None:
-    """Be called psstopd by ps(1) and pgrep(1), not python3: proc_pid_comm(5)."""
-    with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
-        comm.write(name)
-
-
-def _open_journal(config: Config) -> Journal:
+    options = handed_over(arguments)
+    take_name("psstopd")
     boot_id = read_once("/proc/sys/kernel/random/boot_id").decode().strip()
-    try:
-        return Journal(config.journal, boot_id=boot_id)
-    except JournalLocked as locked:
-        raise CommandError(f"journal: {locked}", exits.LOCKED) from locked
-    except JournalUnusable as unusable:
-        raise CommandError(f"journal: {unusable}", exits.CANNOT_CREATE) from unusable
+    with journal_trouble():  # in the end too: damaged, and the new one can't be made
+        journal = Journal(options.config.journal, boot_id=boot_id)
+        try:
+            return _run(options, journal)
+        finally:
+            journal.close()
 
 
 def _run(options: Options, journal: Journal) -> int:
     config = options.config
     procfs = Procfs()
-    shipper = ShipperChild(config, stdout=options.stdout, after=journal.newest_tick)
+    ships = _NO_SHIPPER not in options.flags
+    shipper = _shipper(options, journal) if ships else ShipperElsewhere(config)
     notifier = Notifier(os.environ)
     view = _live_view(options)
     parts = Parts(
@@ -91,10 +59,10 @@ def _run(options: Options, journal: Journal) -> int:
         journal=journal,
         shipper=shipper,
         notifier=notifier,
-        self_cost=SelfCost(procfs),
+        self_cost=SelfCost(procfs, children=ships),
         queue=Queue(journal, config.journal.path, shipper),
         clock=signals.SystemClock(),
-        load_config=lambda: ConfigLoad(options.config_path),
+        load_config=lambda: ConfigLoad(options.config_path, ships=ships),
         observe=view.show if view else _ignore,
     )
     log.info("started: %s", _settings(options))
@@ -110,9 +78,16 @@ def _run(options: Options, journal: Journal) -> int:
     return exits.SINK_CLOSED if shipper.closed else exits.OK
 
 
+def _shipper(options: Options, journal: Journal) -> ShipperChild:
+    """Give the keeper of a shipper of our own. Raises JournalLocked where another process keeps one."""
+    shipper = ShipperChild(options.config, stdout=_STDOUT in options.flags, after=journal.newest_tick)
+    shipper.claim()
+    return shipper
+
+
 def _settings(options: Options) -> str:
     config = options.config
-    sink = "stdout" if options.stdout else config.influxdb.url if config.influxdb else "none"
+    sink = "stdout" if _STDOUT in options.flags else config.influxdb.url if config.influxdb else "none"
     return (
         f"version={__version__} rules={len(config.watch)} interval_seconds={config.sampling.interval}"
         f" journal={config.journal.path} sink={sink}"
@@ -121,7 +96,7 @@ def _settings(options: Options) -> str:
 
 def _live_view(options: Options) -> "LiveView | None":
     """Give a view where a person watches: on a terminal that doesn't get line protocol."""
-    if options.stdout or not sys.stderr.isatty():
+    if _STDOUT in options.flags or not sys.stderr.isatty():
         return None
     from psstopd.cli.live import LiveView  # noqa: PLC0415 - the service never needs it
 

@@ -70,7 +70,7 @@ class Sandbox:
 
 def enter(config: "Config", *, delivers: bool) -> Sandbox:
     """Confine this process for good, as far as the kernel can; dump no core, which would hold the token."""
-    with suppress(ValueError, OSError):  # psstop.service forbids the call, and sets LimitCORE=0
+    with suppress(ValueError, OSError):  # psstop-shipper.service forbids the call, and sets LimitCORE=0
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     needed = needs(config, delivers=delivers, interpreter=_interpreter(), trusted=_trusted() if delivers else ())
     for directory in needed.writable:  # only what is there can be named to the kernel

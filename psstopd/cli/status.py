@@ -14,7 +14,7 @@ from psstopd.cli.load import load
 from psstopd.client.units import size
 from psstopd.config import Config
 from psstopd.exits import CommandError
-from psstopd.journal.cursor import read_delivery
+from psstopd.journal.cursor import read_delivery, shipper_lock
 from psstopd.journal.files import lock_holder
 from psstopd.journal.reader import JournalReader, StoredTick
 from psstopd.journal.schema import HEALTH_FIELDS, SAMPLE_FIELDS
@@ -78,6 +78,7 @@ def _state(config: Config, pid: int | None, last: StoredTick | None, before: Sto
         "interval_s": config.sampling.interval,
         "journal": config.journal.path,
         "server": config.influxdb.url if config.influxdb else None,
+        "shipping": lock_holder(shipper_lock(config.journal.path)) is not None,
         "last_tick": last.time if last else None,
         "names": len(last.samples) if last else 0,
         "unreadable": _sum(last, "unreadable"),
@@ -132,6 +133,8 @@ def _print_delivery(state: dict[str, Any], now: float) -> None:
     sent = "never" if state["last_delivery"] is None else f"{duration(now - state['last_delivery'])} ago"
     print(f"server     {state['server']}")
     print(f"delivered  {sent}; {state['pending_points'] or 0} points pending, {state['dropped_total']} dropped")
+    if state["running"] and not state["shipping"]:
+        print("shipper    not running: systemctl start psstop-shipper")
     if state["last_error"] is not None:
         print(f"error      for {duration(now - state['error_since'])}: {state['last_error']}")
     if state["clock_ahead_s"]:

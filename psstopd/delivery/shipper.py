@@ -28,7 +28,7 @@ log = logging.getLogger("psstopd.shipper")
 
 RESETS_TO_HALVE = 3  # in a row on one batch
 ERRORS_TO_ISOLATE = 10  # of the server on one batch, which may then be of its content
-LAST_SEND_SECONDS = 1.2  # of the 1.5 that the daemon gives its shipper to end
+LAST_SEND_SECONDS = 1.2  # of the 1.5 that a keeper gives its shipper to end
 _SHORTEST_SECONDS = 0.001  # 0 would disarm the timer
 
 

@@ -76,6 +76,11 @@ def cursor_path(journal_path: str) -> str:
     return f"{journal_path.removesuffix('.db')}-delivery/cursor.db"
 
 
+def shipper_lock(journal_path: str) -> str:
+    """Give what `files.lock` takes, and `lock_holder` asks about, for the keeper of the journal's shipper."""
+    return os.path.dirname(cursor_path(journal_path))
+
+
 def read_delivery(journal_path: str) -> Delivery | None:
     """Read the state of delivery; None when nothing was ever sent, or the file is just being made or mended."""
     try:

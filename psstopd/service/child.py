@@ -1,6 +1,7 @@
 """Start and supervise the shipper: a process of its own, without rights, whose death or hang costs no sample."""
 
 import logging
+import math
 import os
 import signal
 import time
@@ -9,6 +10,9 @@ from contextlib import ExitStack
 
 from psstopd import exits
 from psstopd.config import Config, to_json
+from psstopd.journal.cursor import shipper_lock
+from psstopd.journal.errors import JournalLocked, JournalUnusable
+from psstopd.journal.files import lock
 from psstopd.service.handover import in_memory
 from psstopd.service.process import Process
 from psstopd.service.pulse import SLACK_SECONDS, Pulse
@@ -21,10 +25,11 @@ _STOP_SECONDS = 1.5  # the whole stop has 2
 
 
 class ShipperChild:
-    """One shipper at a time, or none when the config names no sink; lives as long as the daemon.
+    """One shipper at a time, or none when the config names no sink; lives as long as the process that keeps it.
 
-    The daemon polls it whenever it wakes, and stops it. The config goes to the child's standard input, so that no
-    secret is among its arguments; its standard output is its pulse, unless that is where the lines go.
+    That process, the sampler or a `keeper.Keeper`, polls it whenever it wakes, and stops it. The config goes to the
+    child's standard input, so that no secret is among its arguments; its standard output is its pulse, unless that is
+    where the lines go.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class ShipperChild:
         self._started_at = self._start_at = 0.0
         self._is_late = False  # the last one ended amid a request that was over its deadline
         self._kill_at: float | None = None  # when one that was told to end has had its time
+        self._lock: int | None = None  # the descriptor that keeps other keepers out
         self.closed = False  # nobody reads standard output any more
 
     @property
@@ -57,6 +63,30 @@ class ShipperChild:
     def pid(self) -> int | None:
         """The pid of the running shipper."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The pids of all that ships: this one, or none."""
+        return () if self._process is None else (self._process.pid,)
+
+    @property
+    def seconds_to_poll(self) -> float:
+        """The time until something is due that no SIGCHLD tells."""
+        due = self._start_at if self._process is None else self._kill_at
+        return math.inf if due is None else max(0.0, due - self._monotonic())
+
+    def claim(self) -> None:
+        """Become the one keeper of a shipper to the server, for the life of this process. Raises JournalLocked.
+
+        Where nothing can be written there is no lock either; the shipper will say what is in the way.
+        """
+        if self.delivers and self._lock is None:
+            try:
+                self._lock = lock(shipper_lock(self._config.journal.path))
+            except JournalLocked:
+                raise
+            except JournalUnusable as unusable:
+                log.debug("not locked: %s", unusable)
 
     def poll(self) -> None:
         """Reap a shipper that has ended, kill one that was told to and doesn't, start one when its time has come."""
@@ -147,8 +177,9 @@ class ShipperChild:
                     self._pulse = Pulse(now)
                     stack.callback(self._pulse.close_mouth)
                     files[1] = self._pulse.mouth
-                self._process = Process("psstopd.cli.ship", str(os.getpid()), *mode, files=files, environ=environ)
-        except OSError as error:  # no memory, process or descriptor to be had
+                self.claim()
+                self._process = Process("psstopd.cli.shipper", str(os.getpid()), *mode, files=files, environ=environ)
+        except (OSError, JournalLocked) as error:  # no memory, process or descriptor to be had; another keeper
             self._forget()
             self._put_off(f"not started: {error}", now)
         self._started_at = now

@@ -16,7 +16,7 @@ What fails, and what then happens:
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from psstopd.config import Config
@@ -27,12 +27,12 @@ from psstopd.model import Health, Tick
 from psstopd.sampling import ticker
 from psstopd.sampling.collector import Collection, Collector
 from psstopd.service import signals
-from psstopd.service.child import ShipperChild
 from psstopd.service.notify import Notifier
 from psstopd.service.queue import Queue, QueueState
-from psstopd.service.reload import ConfigLoad, ConfigRefused
+from psstopd.service.reload import ConfigLoad, Reloads, Told, require_same_journal
 from psstopd.service.report import Report
 from psstopd.service.self_cost import SelfCost
+from psstopd.service.shipping import Shipper
 
 log = logging.getLogger("psstopd")
 
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
 
     collector: Collector
     journal: Journal
-    shipper: ShipperChild
+    shipper: Shipper
     notifier: Notifier
     self_cost: SelfCost
     queue: Queue
@@ -76,8 +76,7 @@ class Daemon:
         self._ready = self._stopping = False
         self._status = "starting"
         self._trouble: str | None = None
-        self._loading: ConfigLoad | None = None
-        self._load_again = False  # asked for while the file was being read: it may have changed behind the reader
+        self._reloads = Reloads(parts.load_config, Told(self._begin_reload, self._adopt, self._end_reload))
 
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT. The first tick is due at once, for the grid point that has just passed."""
@@ -98,19 +97,18 @@ class Daemon:
             self.step(due)
         self._parts.notifier.stopping()
         self._parts.shipper.stop()
-        if self._loading is not None:
-            self._loading.close()
+        self._reloads.close()
 
     def step(self, due: int) -> None:
         """Sample, journal and report one tick for the grid point `due`."""
         began = time.perf_counter()
         collection = self._parts.collector.collect()
         tick_us = int((time.perf_counter() - began) * 1e6)
-        queue = self._parts.queue.look()
-        health = self._health(collection, queue, due=due, tick_us=tick_us)
+        queue, shippers = self._parts.queue.look(), self._parts.shipper.pids
+        health = self._health(collection, queue, shippers, due=due, tick_us=tick_us)
         tick = Tick(due, collection.samples, health)
         self._journal(tick, queue.delivered)
-        report = Report(tick, collection.unreadable, self._trouble, queue.delivery)
+        report = Report(tick, collection.unreadable, self._trouble, queue.delivery, ships=bool(shippers))
         self._status = report.words()
         if not self._ready and self._trouble is None:
             self._become_ready()
@@ -130,7 +128,7 @@ class Daemon:
         while True:
             notifier.alive(self._status, ready=self._ready)
             shipper.poll()
-            self._finish_reload()
+            self._reloads.poll()
             if self._stopping or shipper.closed:
                 return False
             now = clock.now()
@@ -142,44 +140,19 @@ class Daemon:
     def _attend(self, signal: int | None) -> None:
         if signal in signals.STOP:
             self._stopping = True
-        elif signal == signals.RELOAD and self._loading is None:
-            self._begin_reload()
         elif signal == signals.RELOAD:
-            self._load_again = True
+            self._reloads.ask()
 
     def _begin_reload(self) -> None:
-        self._load_again = False
         if self._ready:  # systemd knows of no reload before
             self._parts.notifier.reloading()
-        try:
-            self._loading = self._parts.load_config()
-        except ConfigRefused as refused:
-            self._end_reload(refused)
 
-    def _finish_reload(self) -> None:
-        """Take over a config that has been read meanwhile, or keep the old one and say why."""
-        if self._loading is None or not self._loading.done():
-            return
-        loading, self._loading = self._loading, None
-        refused = None
-        try:
-            self._adopt(loading.result())
-        except ConfigRefused as error:
-            refused = error
-        loading.close()
-        self._end_reload(refused)
-        if self._load_again:
-            self._begin_reload()
-
-    def _end_reload(self, refused: ConfigRefused | None) -> None:
-        if refused is not None:
-            log.error("reload refused, going on with the old config:\n%s", refused)
+    def _end_reload(self) -> None:
         if self._ready:
             self._parts.notifier.ready(self._status)
 
     def _adopt(self, config: Config) -> None:
-        if config.journal.path != self._config.journal.path:
-            raise ConfigRefused(f"journal.path: {config.journal.path}: another journal needs a restart")
+        require_same_journal(config, self._config)
         if config.sampling.interval != self._interval:
             self._schedule = ticker.grid_point(self._parts.clock.now(), config.sampling.interval)
             self._schedule += config.sampling.interval
@@ -208,8 +181,9 @@ class Daemon:
             log.warning("journal takes ticks again: dropped_total=%d", journal.dropped_total)
         self._trouble = trouble
 
-    def _health(self, collection: Collection, queue: QueueState, *, due: int, tick_us: int) -> Health:
-        self_cost, shipper_pid = self._parts.self_cost, self._parts.shipper.pid
+    def _health(
+        self, collection: Collection, queue: QueueState, shippers: Sequence[int], *, due: int, tick_us: int
+    ) -> Health:
         return Health(
             processes=sum(sample.processes for sample in collection.samples),
             tick_us=tick_us,
@@ -219,6 +193,6 @@ class Daemon:
             dropped_total=self._parts.journal.dropped_total,
             quarantined_total=queue.quarantined_total,
             send_errors_total=queue.errors_total,
-            self_pss_bytes=self_cost.pss_bytes(shipper_pid),
-            self_cpu_us_total=self_cost.cpu_us_total(shipper_pid),
+            self_pss_bytes=self._parts.self_cost.pss_bytes(shippers),
+            self_cpu_us_total=self._parts.self_cost.cpu_us_total(shippers),
         )

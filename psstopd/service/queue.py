@@ -5,7 +5,7 @@ from typing import NamedTuple
 from psstopd.journal.cursor import Delivery, read_delivery
 from psstopd.journal.position import Position
 from psstopd.journal.writer import Journal
-from psstopd.service.child import ShipperChild
+from psstopd.service.shipping import Shipper
 
 
 class QueueState(NamedTuple):
@@ -37,7 +37,7 @@ class QueueState(NamedTuple):
 class Queue:
     """Puts together what the journal and the shipper's cursor file say; lives as long as the daemon."""
 
-    def __init__(self, journal: Journal, journal_path: str, shipper: ShipperChild) -> None:
+    def __init__(self, journal: Journal, journal_path: str, shipper: Shipper) -> None:
         self._journal = journal
         self._path = journal_path
         self._shipper = shipper

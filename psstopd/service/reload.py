@@ -1,11 +1,16 @@
 """Read the config in a short-lived child: pydantic costs 20 MiB that the sampler would never give back."""
 
+import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from psstopd.config import Config, from_json
 from psstopd.service.handover import in_memory
 from psstopd.service.process import Process
+
+log = logging.getLogger("psstopd")
 
 
 class ConfigRefused(Exception):  # noqa: N818 - says what is wrong, the caller decides what it is worth
@@ -15,9 +20,9 @@ class ConfigRefused(Exception):  # noqa: N818 - says what is wrong, the caller d
 class ConfigLoad:
     """One reading of the config; made for one reload, polled until its child has ended, and closed by the loop."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, *, ships: bool = True) -> None:
         """Start the child. Raises ConfigRefused when the machine has no room for it."""
-        arguments = [] if path is None else ["--config", path]
+        arguments = [*([] if path is None else ["--config", path]), *([] if ships else ["--no-shipper"])]
         try:
             with ExitStack() as stack, open(os.devnull, "rb") as nothing:
                 self._out, self._err = (stack.enter_context(in_memory()) for _ in range(2))
@@ -46,3 +51,67 @@ class ConfigLoad:
         self._process.reap()
         self._out.close()
         self._err.close()
+
+
+class Told(NamedTuple):
+    """Who is told of a reload: `began`, `adopt` with a valid config, and `ended` either way.
+
+    `adopt` may raise ConfigRefused for what can't be changed at run time, before it has changed anything.
+    """
+
+    began: Callable[[], None]
+    adopt: Callable[[Config], None]
+    ended: Callable[[], None]
+
+
+class Reloads:
+    """SIGHUP after SIGHUP, one reading at a time; lives as long as its daemon, which polls it and closes it."""
+
+    def __init__(self, load: Callable[[], ConfigLoad], told: Told) -> None:
+        self._load = load
+        self._told = told
+        self._loading: ConfigLoad | None = None
+        self._again = False  # asked for while the file was being read: it may have changed behind the reader
+
+    def ask(self) -> None:
+        """Begin to read the config, or do so again when the reading that goes on has ended."""
+        if self._loading is not None:
+            self._again = True
+            return
+        self._again = False
+        self._told.began()
+        try:
+            self._loading = self._load()
+        except ConfigRefused as refused:
+            self._end(refused)
+
+    def poll(self) -> None:
+        """Hand on a config that has been read meanwhile, or keep the old one and say why."""
+        if self._loading is None or not self._loading.done():
+            return
+        loading, self._loading = self._loading, None
+        refused = None
+        try:
+            self._told.adopt(loading.result())
+        except ConfigRefused as error:
+            refused = error
+        loading.close()
+        self._end(refused)
+        if self._again:
+            self.ask()
+
+    def close(self) -> None:
+        """End a reading that goes on."""
+        if self._loading is not None:
+            self._loading.close()
+
+    def _end(self, refused: ConfigRefused | None) -> None:
+        if refused is not None:
+            log.error("reload refused, going on with the old config:\n%s", refused)
+        self._told.ended()
+
+
+def require_same_journal(config: Config, before: Config) -> None:
+    """Refuse what would need the locks, and for the sampler the file, of another journal. Raises ConfigRefused."""
+    if config.journal.path != before.journal.path:
+        raise ConfigRefused(f"journal.path: {config.journal.path}: another journal needs a restart")

@@ -9,12 +9,16 @@ from psstopd.words import clock, counted
 
 
 class Report(NamedTuple):
-    """One tick and how things stood after it. `trouble` is what keeps the journal from taking ticks."""
+    """One tick and how things stood after it.
+
+    `trouble` is what keeps the journal from taking ticks; `ships` tells whether anybody is there to send them.
+    """
 
     tick: Tick
     unreadable: dict[Unreadable, int]
     trouble: str | None
     delivery: Delivery | None
+    ships: bool
 
     @property
     def health(self) -> Health:
@@ -29,11 +33,17 @@ class Report(NamedTuple):
         ]
         if self.health.pending_points is not None:
             parts.append(f"{counted(self.health.pending_points, 'point')} pending")
+            parts += [] if self.ships else ["no shipper runs"]
         parts += [f"{count} unreadable ({reason})" for reason, count in self.unreadable.items()]
-        if self.delivery is not None and self.delivery.error is not None:
-            parts.append(f"not delivering: {self.delivery.error}")
-        if self.delivery is not None and self.delivery.clock_ahead:
-            parts.append(f"clock {clock(self.delivery.clock_ahead)}")
+        parts += obstacles(self.delivery)
         if self.trouble is not None:
             parts.append(f"journal not writable: {self.trouble}")
         return "; ".join(parts)
+
+
+def obstacles(delivery: Delivery | None) -> list[str]:
+    """Say what is in the way of delivery."""
+    if delivery is None:
+        return []
+    parts = [] if delivery.error is None else [f"not delivering: {delivery.error}"]
+    return [*parts, f"clock {clock(delivery.clock_ahead)}"] if delivery.clock_ahead else parts

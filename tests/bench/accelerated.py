@@ -2,7 +2,7 @@
 
 The first line of standard input is the config as JSON. For each further line, a number of ticks, it takes ticks until
 so many have been taken since the start and answers "TICKS CPU SHIPPER": its CPU in microseconds, and the shipper's pid
-or 0. It stands still between the lines, and stops where they end.
+or 0. It stands still between the lines, and stops where they end. With --no-shipper somebody else keeps the shipper.
 """
 
 import os
@@ -23,6 +23,7 @@ from psstopd.service.notify import Notifier
 from psstopd.service.queue import Queue
 from psstopd.service.reload import ConfigLoad
 from psstopd.service.self_cost import SelfCost
+from psstopd.service.shipping import Shipper, ShipperElsewhere
 
 
 class Director:
@@ -48,11 +49,11 @@ class Director:
         self._now += seconds
         return signals.wait(0)
 
-    def count(self, shipper: ShipperChild) -> None:
+    def count(self, shipper: Shipper) -> None:
         """Count a tick, and stand still when it is the last that was asked for."""
         self._ticks += 1
         if self._ticks == self._pause_at:
-            os.write(1, f"{self._ticks} {time.process_time() * 1e6:.0f} {shipper.pid or 0}\n".encode())
+            os.write(1, f"{self._ticks} {time.process_time() * 1e6:.0f} {(0, *shipper.pids)[-1]}\n".encode())
             self.listen()
 
     def listen(self) -> None:
@@ -76,7 +77,7 @@ def main() -> int:
 
 def _run(config: Config, journal: Journal) -> None:
     procfs = Procfs()
-    shipper = ShipperChild(config)
+    shipper = ShipperElsewhere(config) if "--no-shipper" in sys.argv else ShipperChild(config)
     director = Director(time.time() // 86400 * 86400)
     parts = Parts(
         collector=Collector(config, procfs=procfs, newest_starts=journal.newest_starts()),

@@ -100,7 +100,7 @@ def _shipper(config: Config, directory: Path) -> Iterator[int]:
     """Run a shipper as the daemon does, but with a Python of its own; give its pid."""
     python = private_copy(directory)
     _, environment = sampler_like("accelerated")
-    command = [python.program, "-P", "-m", "psstopd.cli.ship", str(os.getpid())]
+    command = [python.program, "-P", "-m", "psstopd.cli.shipper", str(os.getpid())]
     with in_memory(to_json(config).encode()) as handover:
         process = subprocess.Popen(
             command, stdin=handover, stdout=subprocess.DEVNULL, env=environment | python.environment

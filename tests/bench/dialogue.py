@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from psstopd.cli.run import FRUGAL
+from psstopd.cli.fresh import FRUGAL
 
 ROOT = Path(__file__).parents[2]
 _STOP_SECONDS = 10

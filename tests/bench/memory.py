@@ -1,4 +1,4 @@
-"""What psstop weighs after a thousand ticks of fifty names: the sampler, and its shipper.
+"""What psstop weighs after a thousand ticks of fifty names: the sampler, and its shipper, as one service and as two.
 
 Both map the same interpreter, and each counts half of it. A sampler that only keeps a journal counts all of it, and is
 the heavier on paper by what the shipper would take over; on a server where other programs are Python it is the lighter.
@@ -18,7 +18,7 @@ EARLY, TICKS = 100, 1000
 
 
 class Weights(NamedTuple):
-    """Memory after EARLY and after TICKS ticks: of the sampler, then of the shipper if there is one."""
+    """Memory after EARLY and after TICKS ticks: of the sampler, of a keeper and of the shipper, if there are these."""
 
     early: list[Memory]
     late: list[Memory]
@@ -32,8 +32,9 @@ class Weights(NamedTuple):
 def bench(*, short: bool) -> list[Row]:
     """Weigh the sampler with its shipper, and without one, on a machine where nothing else is Python."""
     del short  # a thousand ticks are what the bound is about
-    together, alone = measure(ships=True), measure(ships=False)
+    together, alone, apart = measure(ships=True), measure(ships=False), measure(ships=True, elsewhere=True)
     sampler, shipper = together.late
+    first, keeper, last = apart.late
     return [
         at_most(f"PSS of the sampler after {TICKS} ticks", sampler.pss / MIB, SAMPLER_BOUND_MIB, unit=" MiB"),
         Row("  what it is", _composition(sampler)),
@@ -41,15 +42,19 @@ def bench(*, short: bool) -> list[Row]:
         at_most("PSS of sampler and shipper", together.pss_mib, TOGETHER_BOUND_MIB, unit=" MiB"),
         Row("  the shipper, after full batches", _composition(shipper)),
         Row(f"  growth since tick {EARLY}", f"sampler {_growth(together, 0)}, shipper {_growth(together, 1)}"),
+        at_most("PSS of the sampler of two services", first.pss / MIB, SAMPLER_BOUND_MIB, unit=" MiB"),
+        at_most("PSS of sampler, keeper and shipper", apart.pss_mib, TOGETHER_BOUND_MIB, unit=" MiB"),
+        Row("  the keeper", _composition(keeper)),
+        Row("  the shipper", _composition(last)),
     ]
 
 
-def measure(*, ships: bool) -> Weights:
+def measure(*, ships: bool, elsewhere: bool = False) -> Weights:
     """Take the ticks and weigh twice."""
     with (
         tempfile.TemporaryDirectory() as directory,
         crowd(HOUSEHOLD, Path(directory)),
-        accelerated(ships=ships) as sampler,
+        accelerated(ships=ships, elsewhere=elsewhere) as sampler,
     ):
         sampler.run_until(EARLY)
         early = sampler.memory()

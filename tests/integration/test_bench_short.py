@@ -52,9 +52,10 @@ def test_the_table_is_spared_heavy_modules() -> None:
 
 
 @pytest.mark.root
-def test_psstop_is_light() -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["one process tree", "two services"])
+def test_psstop_is_light(elsewhere: bool) -> None:  # noqa: FBT001 - pytest's
     """A thousand ticks of fifty names leave the sampler and its shipper in their bounds, nobody sharing their pages."""
-    weights = memory.measure(ships=True)
+    weights = memory.measure(ships=True, elsewhere=elsewhere)
 
     assert weights.late[0].pss <= SAMPLER_BOUND_MIB * MIB, weights
     assert weights.pss_mib <= TOGETHER_BOUND_MIB, weights

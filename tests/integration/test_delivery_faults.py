@@ -249,7 +249,7 @@ def test_the_shipper_dies_with_its_daemon(tmp_path: Path) -> None:
 def test_a_shipper_whose_daemon_has_gone_does_not_begin(tmp_path: Path) -> None:
     """A daemon that dies while its shipper is being started leaves none behind: another process is its parent then."""
     with daemon(tmp_path) as stranger:
-        command = [*stranger.command[:2], "psstopd.cli.ship", "1"]
+        command = [*stranger.command[:2], "psstopd.cli.shipper", "1"]
         done = subprocess.run(command, input=b"{}", capture_output=True, timeout=20, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -146,6 +146,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not [pid for pid in family if lives(pid)]
     assert sorted(file.name for file in tmp_path.glob("journal*")) == [
         "journal-delivery",
+        "journal-delivery.lock",
         "journal.db",
         "journal.db.lock",
     ]

@@ -9,7 +9,7 @@ import pytest
 from tests.system.boot import booted
 from tests.system.container import Container
 from tests.system.installation import install
-from tests.system.service import Service
+from tests.system.service import SHIPPER, Service
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +23,8 @@ def container() -> Iterator[Container]:
 
 @pytest.fixture
 def service(container: Container) -> Iterator[Service]:
-    """Give psstop.service, not yet configured; afterwards show its log, which pytest prints with a failure."""
+    """Give psstop's two units, not yet configured; afterwards show their log, which pytest prints with a failure."""
     service = Service(container)
     yield service
-    print(service.log())  # noqa: T201 - pytest shows it with a failure only
+    print(service.log(), service.log(SHIPPER))  # noqa: T201 - pytest shows it with a failure only
     service.clear()

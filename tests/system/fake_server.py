@@ -1,10 +1,11 @@
 """Servers in the place of InfluxDB, run inside the container as `fake_server.py KIND PORT` under Type=notify.
 
-* accepting: takes every write, logs the Authorization header and the number of bytes
+* accepting: takes every write, logs the Authorization header and the times of the points, in Unix seconds
 * silent: accepts connections, reads, logs "received" and never answers
 * full: never completes another connect, like a host behind a firewall that drops packets
 """
 
+import gzip
 import os
 import socket
 import sys
@@ -31,7 +32,8 @@ class Accepting(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take the body, answer 204."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        log(f"authorization={self.headers['Authorization']} bytes={len(body)}")
+        times = {line.rpartition(" ")[2] for line in gzip.decompress(body).decode().splitlines()}
+        log(f"authorization={self.headers['Authorization']} times={','.join(sorted(times))}")
         self.send_response(204)
         self.end_headers()
 

@@ -1,4 +1,4 @@
-"""Install psstop below a directory as an operator would: a venv of the system's Python in /opt/psstop, and the unit."""
+"""Install psstop below a directory as an operator would: a venv of the system's Python in /opt/psstop, the units."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ sys.exit({function}())
 
 
 def install(root: Path) -> None:
-    """Put psstop, the packages that it needs and psstop.service below `root`; nothing is downloaded or built.
+    """Put psstop, the packages that it needs and its units below `root`; nothing is downloaded or built.
 
     The packages are the ones that run these tests, so the system must have a Python of the same version.
     """
@@ -34,7 +34,8 @@ def install(root: Path) -> None:
         _write_script(venv / "bin" / script.name, _SCRIPT.format(module=script.module, function=script.attr))
     units = root / "etc/systemd/system"
     units.mkdir(parents=True)
-    shutil.copy(_REPOSITORY / "systemd/psstop.service", units)
+    for unit in (_REPOSITORY / "systemd").iterdir():
+        shutil.copy(unit, units)
 
 
 def _needed_by(name: str) -> set[str]:

@@ -1,6 +1,7 @@
-"""psstop.service inside the container: configure it, ask its journal, find its two processes."""
+"""psstop's two units inside the container: configure them, ask the journal, find their processes."""
 
 import json
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -11,14 +12,17 @@ from tests.system.container import Container
 from tests.waiting import wait_for
 
 UNIT = "psstop.service"
+SHIPPER = "psstop-shipper.service"
 JOURNAL = "/var/lib/psstop/journal.db"
 TOKEN = "s3cret"
 _SERVER = Path(__file__).with_name("fake_server.py")
-_DROP_IN = f"/run/systemd/system/{UNIT}.d/test.conf"
+_DROP_IN = "/run/systemd/system/{unit}.d/test.conf"
 _CONFIG = """
 names = [{names}]
 [sampling]
 interval = "{interval}"
+"""
+_SINK = """
 [influxdb]
 url = "http://127.0.0.1:{port}"
 org = "ops"
@@ -28,29 +32,30 @@ flush_interval = "1s"
 
 
 class Service:
-    """The service with an empty journal; lives for one test, and `clear` removes all that the test made."""
+    """Both units with an empty journal; lives for one test, and `clear` removes all that the test made."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
         self._since = time.time()
 
-    def configure(self, *names: str, interval: str = "1s", port: int = 1, token: str | None = TOKEN) -> None:
-        """Write a config that watches `names` and delivers to a port inside, where nothing needs to listen.
+    def configure(self, *names: str, interval: str = "1s", port: int | None = 1, token: str | None = TOKEN) -> None:
+        """Write a config that watches `names` and delivers to a port inside, where nothing needs to listen, or nowhere.
 
         The token's file is root's alone, and missing without a token.
         """
         quoted = ", ".join(json.dumps(name) for name in names)
-        self.container.write("/etc/psstop/psstop.toml", _CONFIG.format(names=quoted, interval=interval, port=port))
+        sink = "" if port is None else _SINK.format(port=port)
+        self.container.write("/etc/psstop/psstop.toml", _CONFIG.format(names=quoted, interval=interval) + sink)
         if token is not None:
             self.container.write("/etc/psstop/influxdb-token", f"{token}\n", mode=0o600)
 
-    def drop_in(self, *settings: str) -> None:
-        """Change settings of the unit's [Service] section."""
-        self.container.write(_DROP_IN, "\n".join(["[Service]", *settings, ""]))
+    def drop_in(self, *settings: str, unit: str = UNIT) -> None:
+        """Change settings of a unit's [Service] section."""
+        self.container.write(_DROP_IN.format(unit=unit), "\n".join(["[Service]", *settings, ""]))
         self.container.systemctl("daemon-reload")
 
     def start(self) -> None:
-        """Start the service and wait until it is ready."""
+        """Start both units and wait until the sampler is ready."""
         self.container.systemctl("start", UNIT)
 
     def start_program(self, name: str, *, user: str = "root") -> None:
@@ -64,6 +69,10 @@ class Service:
         """Start one of the servers in fake_server.py and give the name of its unit."""
         self.container.write("/opt/fake_server.py", _SERVER.read_text())
         return self._run_unit("--service-type=notify", "/usr/bin/python3", "/opt/fake_server.py", kind, str(port))
+
+    def sent(self, server: str) -> set[int]:
+        """Give the times of all points that a server of the kind `accepting` has got."""
+        return {int(time) for times in re.findall(r"times=(\S+)", self.log(server)) for time in times.split(",")}
 
     def _run_unit(self, *arguments: str) -> str:
         unit = f"psstop-test-{time.monotonic_ns()}.service"
@@ -86,9 +95,9 @@ class Service:
         wait_for(lambda: len(self.ticks()) >= wanted, 10 + count, f"{wanted} ticks in the journal")
         return self.ticks()
 
-    def shown(self, name: str) -> str:
-        """Give one property of the unit, as `systemctl show` has it."""
-        return self.container.properties(UNIT)[name]
+    def shown(self, name: str, unit: str = UNIT) -> str:
+        """Give one property of a unit, as `systemctl show` has it."""
+        return self.container.properties(unit)[name]
 
     @property
     def main_pid(self) -> int:
@@ -96,9 +105,14 @@ class Service:
         return int(self.shown("MainPID"))
 
     @property
+    def keeper_pid(self) -> int:
+        """Ask systemd for the pid of the shipper's keeper inside the container."""
+        return int(self.shown("MainPID", SHIPPER))
+
+    @property
     def shipper_pid(self) -> int:
         """Find the shipper's pid inside the container, once there is one."""
-        return wait_for(lambda: self._find_process(b"psstopd.cli.ship"), 5, "a shipper")
+        return wait_for(lambda: self._find_process(b"psstopd.cli.shipper"), 5, "a shipper")
 
     def _find_process(self, argument: bytes) -> int | None:
         """Give the pid of a process with that argument, proc_pid_cmdline(5)."""
@@ -113,14 +127,20 @@ class Service:
         lines = self.container.path(f"/proc/{pid}/status").read_text().splitlines()
         return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
+    def pss_bytes(self, pid: int) -> int:
+        """Give what a process inside uses, proc_pid_smaps_rollup(5)."""
+        rollup = self.container.path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0]) * 1024
+
     def log(self, unit: str = UNIT) -> str:
         """Give what psstop, or another unit, and systemd about it have logged during this test."""
         return self.container.journal(unit, since=self._since)
 
     def clear(self) -> None:
-        """Stop all that the test started; remove the journal, the config and the drop-in."""
-        self.container.systemctl("stop", UNIT, "psstop-test-*.service", check=False)
+        """Stop all that the test started; remove the journal, the config and the drop-ins."""
+        self.container.systemctl("stop", UNIT, SHIPPER, "psstop-test-*.service", check=False)
         self.container.systemctl("reset-failed", check=False)
         self.container.systemctl("clean", "--what=state", UNIT)
-        self.container.run(["rm", "-rf", "/etc/psstop", str(Path(_DROP_IN).parent)])
+        drop_ins = [str(Path(_DROP_IN.format(unit=unit)).parent) for unit in (UNIT, SHIPPER)]
+        self.container.run(["rm", "-rf", "/etc/psstop", *drop_ins])
         self.container.systemctl("daemon-reload")

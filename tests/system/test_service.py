@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.system.service import TOKEN, UNIT, Service
+from tests.system.service import SHIPPER, TOKEN, UNIT, Service
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.systemd
@@ -57,23 +57,6 @@ def test_the_sampler_measures_other_users_with_two_capabilities(service: Service
     assert sample["pss_bytes"] > sample["pss_max_bytes"] > 0
 
 
-def test_the_shipper_has_no_rights(service: Service) -> None:
-    """The process that talks to the network has no capability, no way to one, and sees no other process in /proc."""
-    service.configure("watched")
-    service.start()
-    pid = service.shipper_pid
-    status = wait_for(lambda: _without_capabilities(service.process_status(pid)), 5, "a shipper without capabilities")
-    uid = status["Uid"].split()[0]
-    become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
-    seen = service.container.run(["nsenter", f"--target={pid}", "--mount", *become, "ls", "/proc"]).stdout.split()
-
-    assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
-    # Emptying the bounding set takes CAP_SETPCAP; it only bounds what an execve may gain, and no_new_privs allows none.
-    assert (int(status["CapBnd"], 16), status["NoNewPrivs"]) == (CAPABILITIES, "1")
-    assert "self" in seen
-    assert not {"1", str(service.main_pid)} & set(seen)
-
-
 def test_the_token_reaches_the_server_and_no_one_else(service: Service) -> None:
     """A token file that only root may read is used, and is in no argument, environment or log."""
     server = service.start_server("accepting", PORT)
@@ -82,10 +65,10 @@ def test_the_token_reaches_the_server_and_no_one_else(service: Service) -> None:
 
     wait_for(lambda: f"authorization=Token {TOKEN}" in service.log(server), 10, "a write with the token")
 
-    for pid in (service.main_pid, service.shipper_pid):
+    for pid in (service.main_pid, service.keeper_pid, service.shipper_pid):
         public = [service.container.path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
         assert TOKEN.encode() not in b"".join(public)
-    assert TOKEN not in service.log()
+    assert TOKEN not in service.log() + service.log(SHIPPER)
 
 
 def test_a_missing_token_file_does_not_prevent_the_start(service: Service) -> None:
@@ -121,7 +104,7 @@ def test_the_watchdog_restarts_a_hung_sampler(service: Service) -> None:
 
 @pytest.mark.parametrize("kind", ["silent", "full"])
 def test_a_stop_is_quick_amid_a_request(service: Service, kind: str) -> None:
-    """The service stops by itself in less than 2 s while its server swallows the request, or the connect."""
+    """Both units stop by themselves in less than 2 s while their server swallows the request, or the connect."""
     server = service.start_server(kind, PORT)
     service.configure("watched", port=PORT)
     service.start()
@@ -130,11 +113,13 @@ def test_a_stop_is_quick_amid_a_request(service: Service, kind: str) -> None:
 
     began = time.monotonic()
     service.container.systemctl("stop", UNIT)
+    wait_for(lambda: service.shown("ActiveState", SHIPPER) == "inactive", 10, "the end of the shipper")
     seconds = time.monotonic() - began
 
     assert seconds < 2
-    assert (service.shown("Result"), service.shown("ExecMainStatus")) == ("success", "0")
-    assert "stopped:" in service.log()
+    for unit in (UNIT, SHIPPER):
+        assert (service.shown("Result", unit), service.shown("ExecMainStatus", unit)) == ("success", "0")
+        assert "stopped:" in service.log(unit)
 
 
 def test_a_bad_config_is_refused_by_a_reload(service: Service) -> None:
@@ -182,21 +167,6 @@ def test_a_bad_config_is_not_tried_again(service: Service) -> None:
     assert service.shown("NRestarts") == "0"
 
 
-def test_a_killed_shipper_costs_no_tick(service: Service) -> None:
-    """The shipper is started again after SIGKILL, and the ticks lie a second apart all along."""
-    service.configure("watched")
-    service.start()
-    service.await_ticks(1)
-    killed = service.shipper_pid
-
-    service.container.run(["kill", f"-{signal.SIGKILL}", str(killed)])
-    wait_for(lambda: service.shipper_pid != killed, 10, "another shipper")
-    times = [tick["time"] for tick in service.await_ticks(2)]
-
-    assert times == list(range(times[0], times[0] + len(times)))
-    assert service.ticks()[-1]["late_ticks_total"] == 0
-
-
 def test_a_restart_keeps_journal_and_counts(service: Service) -> None:
     """Ticks from before a restart stay, ids go on, and only a program that was started meanwhile counts as started."""
     service.start_program("watched")
@@ -218,11 +188,6 @@ def test_a_restart_keeps_journal_and_counts(service: Service) -> None:
 def _matching(pattern: str, text: str) -> str | None:
     found = re.fullmatch(pattern, text)
     return found[0] if found else None
-
-
-def _without_capabilities(status: dict[str, str]) -> dict[str, str] | None:
-    """Give the status once its effective set is empty: until then the child is still about to give them up."""
-    return None if int(status["CapEff"], 16) else status
 
 
 def _is_connecting(service: Service) -> bool:

@@ -26,7 +26,7 @@ def sample(name: str, pss: int | None) -> Sample:
 def report(*samples: Sample, pending: int | None = None, trouble: str | None = None, denied: int = 0) -> Report:
     """Make up a tick."""
     unreadable = {Unreadable.DENIED: denied} if denied else {}
-    return Report(Tick(86400, samples, HEALTH._replace(pending_points=pending)), unreadable, trouble, None)
+    return Report(Tick(86400, samples, HEALTH._replace(pending_points=pending)), unreadable, trouble, None, ships=True)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from psstopd.config import InfluxDBConfig
+from psstopd.config import InfluxDBConfig, to_json
 from psstopd.settings import load
 from psstopd.settings_errors import SettingsError
 from tests.certificates import Authority, Certificate, encrypted
@@ -40,6 +40,21 @@ def loaded(tmp_path: Path) -> Load:
         return influxdb
 
     return load_with
+
+
+def test_who_does_not_ship_reads_nothing_of_the_shippers(tmp_path: Path) -> None:
+    """Files that are not there are not missed, nor credentials used, and a token goes no further than the file."""
+    file = tmp_path / "psstop.toml"
+    keys = "".join(f'{key} = "/not/there"\n' for key in ("token_file", "ca_file", "cert_file", "key_file"))
+    file.write_text(f"names = ['a']\n[influxdb]\nurl = 'https://h'\nbucket = 'b'\ntoken = 's3cret'\n{keys}")
+    (tmp_path / "influxdb-token").write_text("s3cret")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "PSSTOP_INFLUXDB__TOKEN": "s3cret"}
+
+    config = load(file, environ, ships=False)
+
+    assert config.influxdb is not None
+    assert "s3cret" not in to_json(config)
+    assert {config.influxdb.token_file, config.influxdb.ca_file, config.influxdb.cert_file} == {None}
 
 
 def both(certificate: Certificate) -> Path:
