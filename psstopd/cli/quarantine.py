@@ -20,7 +20,7 @@ _NOTHING = "nothing is set aside"
 
 def main(options: argparse.Namespace) -> int:
     """List, export, retry or drop the lines."""
-    path = cursor_path(load(options.config).journal.path)
+    path = cursor_path(load(options.config, ships=False).journal.path)
     if not Path(path).exists():  # nothing was ever sent from this journal
         print(_NOTHING, file=sys.stderr)
         return exits.OK

@@ -25,7 +25,7 @@ _OVERDUE_INTERVALS = 3
 
 def main(options: argparse.Namespace) -> int:
     """Print the state; exit 3 when no daemon runs."""
-    config = load(options.config)
+    config = load(options.config, ships=False)
     path = config.journal.path
     pid = lock_holder(path)
     if options.cost:

@@ -58,7 +58,9 @@ class Accelerated:
 
 
 @contextmanager
-def accelerated(*, ships: bool, batch_size: int = BATCH_SIZE, elsewhere: bool = False) -> Iterator[Accelerated]:
+def accelerated(
+    *, ships: bool, batch_size: int = BATCH_SIZE, elsewhere: bool = False, max_age: int = 0
+) -> Iterator[Accelerated]:
     """Run a sampler with an empty journal under an interpreter of its own; what it ships, a server takes.
 
     What ships is the sampler's child or, `elsewhere`, that of a keeper, as in psstop-shipper.service.
@@ -66,9 +68,8 @@ def accelerated(*, ships: bool, batch_size: int = BATCH_SIZE, elsewhere: bool = 
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(fault_server()) if ships else None
-        config = watching_crowd(
-            directory / "journal.db", url=server.url if server is not None else None, batch_size=batch_size
-        )
+        url = server.url if server is not None else None
+        config = watching_crowd(directory / "journal.db", url=url, batch_size=batch_size, max_age=max_age)
         python = private_copy(directory)
         command, environment = sampler_like("accelerated", python=python.program)
         environment |= python.environment

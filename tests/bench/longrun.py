@@ -9,21 +9,15 @@ meanwhile, let it run in a namespace of its own: `unshare --pid --fork --mount-p
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from psstopd.config import to_json
 from psstopd.kernel.procfs import Procfs
 from psstopd.model import Memory
-from tests.bench.accelerate import Accelerated
-from tests.bench.configs import NAMES, watching_crowd
+from tests.bench.accelerate import accelerated
+from tests.bench.configs import NAMES
 from tests.bench.crowd import Part, crowd
-from tests.bench.dialogue import dialogue, sampler_like
-from tests.bench.interpreter import private_copy
 from tests.bench.table import MIB, Row, at_most
-from tests.faultserver import fault_server
 
 SAMPLER_BOUND_MIB, GROWTH_BOUND_KIB = 12, 256
 WARM_UP = 1000
@@ -64,7 +58,7 @@ class Course(NamedTuple):
 
 
 def bench(*, short: bool) -> list[Row]:
-    """Weigh the sampler with its shipper after every thousand ticks."""
+    """Weigh the sampler, one of two services, after every thousand ticks."""
     ticks = TICKS_SHORT if short else TICKS
     course = measure(ticks)
     processes = sum(part.processes for part in THOUSAND)
@@ -92,7 +86,11 @@ def bench(*, short: bool) -> list[Row]:
 def measure(ticks: int) -> Course:
     """Let so many ticks be taken, journalled and delivered."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as name, crowd(THOUSAND, Path(name)), _sampler(Path(name)) as sampler:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        crowd(THOUSAND, Path(directory)),
+        accelerated(ships=True, elsewhere=True, max_age=_MAX_AGE_SECONDS) as sampler,
+    ):
         weighed = []
         for until in range(WARM_UP, ticks + 1, _STRETCH):
             sampler.run_until(until)
@@ -100,19 +98,6 @@ def measure(ticks: int) -> Course:
             if sampler.server is not None:
                 sampler.server.requests.clear()
     return Course(weighed, time.monotonic() - began)
-
-
-@contextmanager
-def _sampler(directory: Path) -> Iterator[Accelerated]:
-    """Run an accelerated sampler that leaves those alone that did not move, and a server that takes what it ships."""
-    with ExitStack() as stack:
-        server = stack.enter_context(fault_server())
-        config = watching_crowd(directory / "journal.db", url=server.url, max_age=_MAX_AGE_SECONDS)
-        python = private_copy(directory)
-        command, environment = sampler_like("accelerated", python=python.program)
-        sampler = stack.enter_context(dialogue(command, environment | python.environment))
-        sampler.send(to_json(config))
-        yield Accelerated(sampler, config, server)
 
 
 def _some(weighed: list[Weighed]) -> list[Weighed]:

@@ -51,6 +51,17 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
         assert (state["running"], state["pid"], state["server"]) == (True, running.pid, "http://127.0.0.1:1")
 
 
+def test_status_takes_no_token(ended: Daemon, tmp_path: Path) -> None:
+    """Whoever may read the journal, and not the shipper's token, can ask how things stand."""
+    influxdb = {"url": "http://127.0.0.1:1", "bucket": "b", "token_file": str(tmp_path / "unreadable")}
+    with daemon(tmp_path) as running:
+        running.configure(influxdb=influxdb, journal={"path": str(ended.journal)})
+        status, quarantine = running.run("status"), running.run("quarantine", "list")
+
+    assert (status.returncode, status.stderr) == (3, "")
+    assert (quarantine.returncode, quarantine.stderr) == (0, "nothing is set aside\n")
+
+
 def test_status_of_a_daemon_that_has_ended(ended: Daemon) -> None:
     """It says so, how to start one, and exits with 3; what is recorded is still told."""
     done = ended.run("status")
