@@ -75,18 +75,18 @@ class MemoryReads:
         self.stuck: set[Identity] = set()
         self._jobs = self._start_worker()
 
-    def take(self, asked: Sequence[Asked]) -> list[Outcome | None]:
-        """Read every process once; give the outcome of each in order, None for who has ended or has no memory."""
+    def take(self, asked: Sequence[Asked]) -> Iterator[Outcome | None]:
+        """Read every process once; give the outcome of each in order, None for who has ended or has no memory.
+
+        Some at a time, so that whoever keeps them need not have all of the last and all of the new ones at once.
+        """
         known = self._collect_late() | dict.fromkeys(self.stuck, _STUCK)
         self._patience = self._deadline
-        outcomes: list[Outcome | None] = []
         for first in range(0, len(asked), _AT_ONCE):
             some = asked[first : first + _AT_ONCE]
             answers = self._read([each.identity for each in some if each.identity not in known])
-            outcomes += [
-                self._outcome(each, known[each.identity] if each.identity in known else next(answers)) for each in some
-            ]
-        return outcomes
+            for each in some:
+                yield self._outcome(each, known[each.identity] if each.identity in known else next(answers))
 
     def _outcome(self, asked: Asked, answer: Answer) -> Outcome | None:
         """Say what an answer means. A text that is the last one again is not parsed again."""

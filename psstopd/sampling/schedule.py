@@ -54,7 +54,7 @@ class Schedule:
         chosen, self._lead = governor.plan(wishes, allowance, self._lead)
         return stuck + [due[wish.subject] for wish in chosen]
 
-    def note(self, asked: Sequence[Process], outcomes: Sequence[Outcome | None], *, now: float) -> None:
+    def note(self, asked: Sequence[Process], outcomes: Iterable[Outcome | None], *, now: float) -> None:
         """Keep what reads have brought with their processes, and learn from what they took."""
         reads, pages, seconds = 0, 0, 0.0
         for process, outcome in zip(asked, outcomes, strict=True):

@@ -73,6 +73,6 @@ class ShipperElsewhere:
 def _children(pid: int) -> tuple[int, ...]:
     """Give the pids of a process' children, proc_tid_children(5); none when it has ended meanwhile."""
     try:
-        return tuple(map(int, read_once(f"/proc/{pid}/task/{pid}/children").split()))
+        return tuple([int(child) for child in read_once(f"/proc/{pid}/task/{pid}/children").split()])
     except OSError:
         return ()

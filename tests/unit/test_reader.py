@@ -129,7 +129,7 @@ def test_a_reading_says_when_and_how_long() -> None:
     """A reading carries the moment of its end and the time that it took."""
     with reading() as (_, reads):
         before = time.monotonic()
-        outcomes = reads.take(asked(7, 8))
+        outcomes = list(reads.take(asked(7, 8)))
         after = time.monotonic()
 
     first, second = (outcome for outcome in outcomes if isinstance(outcome, Reading))
@@ -173,7 +173,7 @@ def test_more_than_are_read_at_once() -> None:
 def test_without_processes_there_is_nothing_to_do() -> None:
     """A pass over nobody ends at once."""
     with reading() as (_, reads):
-        assert reads.take([]) == []
+        assert list(reads.take([])) == []
 
 
 @pytest.mark.parametrize("hanging", [1, 3, 5])
@@ -193,7 +193,7 @@ def test_a_read_that_hangs_costs_the_others_nothing(hanging: int) -> None:
 def test_what_hangs_is_left_alone() -> None:
     """While a read has not returned its process is counted as stuck, and not asked again."""
     with reading(2) as (spaces, reads):
-        reads.take(asked(1, 2, 3))
+        taken(reads, 1, 2, 3)
         outcomes = [taken(reads, 1, 2, 3) for _ in range(3)]
 
         assert outcomes == [{1: 1, 2: "stuck", 3: 3}] * 3
@@ -204,12 +204,12 @@ def test_what_hangs_is_left_alone() -> None:
 def test_a_late_reading_is_the_next_one() -> None:
     """What the read brings when it returns is used once, then the process is read like any other."""
     with reading(2) as (spaces, reads):
-        reads.take(asked(1, 2))
+        taken(reads, 1, 2)
         spaces.release(2)
 
         outcomes = returned(reads, [1, 2], lambda outcomes: outcomes[2] != "stuck")
         reads_until_then = spaces.reads.count(2)
-        reads.take(asked(1, 2))
+        taken(reads, 1, 2)
 
         assert outcomes == {1: 1, 2: 2}
         assert (reads_until_then, spaces.reads.count(2)) == (1, 2)
@@ -219,7 +219,7 @@ def test_a_late_reading_is_the_next_one() -> None:
 def test_a_late_reading_is_as_old_as_it_is() -> None:
     """Its age counts from the end of the read, not from its use."""
     with reading(2) as (spaces, reads):
-        reads.take(asked(2))
+        taken(reads, 2)
         spaces.release(2)
         outcome = late_reading(reads, 2)
         now = time.monotonic()
@@ -232,7 +232,7 @@ def test_a_late_reading_is_as_old_as_it_is() -> None:
 def test_a_late_end_is_no_reading(answer: Exception, then: dict[int, int | str]) -> None:
     """A process that ended, or refused, while its read hung is not stuck any more."""
     with reading(2) as (spaces, reads):
-        reads.take(asked(1, 2))
+        taken(reads, 1, 2)
         spaces.release(2, answer=answer)
 
         outcomes = returned(reads, [1, 2], lambda outcomes: outcomes.get(2) != "stuck")
@@ -244,7 +244,7 @@ def test_a_late_end_is_no_reading(answer: Exception, then: dict[int, int | str])
 def test_a_late_reading_of_somebody_else_is_dropped() -> None:
     """Who is not asked for any more has no outcome."""
     with reading(2) as (spaces, reads):
-        reads.take(asked(1, 2))
+        taken(reads, 1, 2)
         spaces.release(2)
 
         outcomes = returned(reads, [1], lambda _: not reads.stuck)
@@ -255,7 +255,7 @@ def test_a_late_reading_of_somebody_else_is_dropped() -> None:
 def test_a_pid_that_was_reused_is_another_process() -> None:
     """The hanging read of a process says nothing of the next one with its pid."""
     with reading(2) as (spaces, reads):
-        reads.take(asked(2))
+        taken(reads, 2)
         spaces.release(2)
 
         (outcome,) = reads.take([Asked(Identity(2, 101))])
