@@ -135,15 +135,17 @@ class Census:
         return watched
 
     def _update_table(self) -> None:
-        listing = self._procfs.listing()
-        before, self._listing = self._listing, listing
-        if listing == before:
+        known, listing = self._listing, self._procfs.listing()
+        if listing == known:
             return
-        for name in before.keys() - listing.keys():
+        for name in known.keys() - listing.keys():
             self._drop(name)
-        for name, inode in listing.items() - before.items():
-            if name.isdecimal() and not self._meet(int(name), inode):
-                del listing[name]  # so that it is new again on the next pass
+            del known[name]
+        for name, inode in listing.items() - known.items():
+            if not name.isdecimal() or self._meet(int(name), inode):
+                known[name] = inode
+            else:  # it is to be new again on the next pass
+                known.pop(name, None)
 
     def _drop(self, name: str) -> None:
         process = self._known.pop(int(name), None) if name.isdecimal() else None

@@ -13,16 +13,18 @@ from typing import NamedTuple
 
 from psstopd.config import Config, Overhead, Sampling, from_json, to_json
 from psstopd.kernel.errors import ProcessGone
+from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
 from psstopd.model import Sample
 from psstopd.sampling.collector import Collector
 from tests.bench.configs import watching_crowd
 from tests.bench.crowd import PREFIX, Part, crowd
-from tests.bench.dialogue import dialogue, sampler_like
+from tests.bench.dialogue import Dialogue, dialogue, sampler_like
 from tests.bench.table import Row, at_most, spread
 
 WATCHED, PROCESSES = 20, 10_000
 BOUND_MS, BOUND = 20, 0.4
+BOUND_BYTES = 1024  # a known process
 TARGET_SHARE, SHARE_BOUND = 0.005, 0.0055
 LARGE_MIB = 8192
 _ROUNDS = 12
@@ -55,6 +57,7 @@ class Spaced(NamedTuple):
 def bench(*, short: bool) -> list[Row]:
     """Watch few of many, and a large one among small ones."""
     few = measure_few(PROCESSES // 5 if short else PROCESSES)
+    known, watched = (measure_weight(few.processes, is_watched=is_watched) for is_watched in (False, True))
     spaced = measure_spaced(_SHORT_MIB if short else LARGE_MIB)
     median_ms = statistics.median(few.ticks) / 1e3
     return [
@@ -65,6 +68,8 @@ def bench(*, short: bool) -> list[Row]:
             BOUND,
             note=f"pairs: {spread(few.ratios)}",
         ),
+        at_most(f"  growth of USS by {few.processes} known processes, each", known, BOUND_BYTES, unit=" bytes"),
+        Row("  the same where all of them are watched and read", f"{watched:.0f} bytes"),
         at_most(
             f"share of wall time in reads of a process that takes {spaced.read_ms:.0f} ms",
             spaced.share,
@@ -92,6 +97,23 @@ def measure_few(processes: int) -> Few:
             assert watched == WATCHED, watched
             rounds.append((tick_us, child.ask("names")[0]))
     return Few(len(pids), [tick for tick, _ in rounds[2:]], [name for _, name in rounds[2:]])
+
+
+def measure_weight(processes: int, *, is_watched: bool) -> float:
+    """Let a sampler meet many processes, that it watches or not; give by how many bytes it has grown for each."""
+    with tempfile.TemporaryDirectory() as directory, dialogue(*sampler_like("scale")) as child:
+        config = watching_crowd(Path(directory) / "journal.db")
+        watch = config.watch[0]._replace(comm=f"{PREFIX}*" if is_watched else "nobody-has-this")
+        child.send(to_json(config._replace(watch=(watch,))))
+        before = _weight(child)
+        with crowd((Part(processes, 0),), Path(directory)) as pids:
+            return (_weight(child) - before) / len(pids)
+
+
+def _weight(child: Dialogue) -> int:
+    for _ in range(_ROUNDS):
+        child.ask("tick")
+    return MemoryReader(Procfs()).read(child.pid).memory.uss
 
 
 def measure_spaced(mib: int, *, interval: int = 1, seconds: int = 120) -> Spaced:
