@@ -93,6 +93,7 @@ class Collector:
                 tally.expect(tally.processes)
             self._read(suspects, now, came_or_went=False)
             parts = self._sums()
+            self._drift.settle(parts)
         self._roster.admit(sorted(parts, key=lambda name: -_pss(parts[name])), now)
         by_series: dict[str, list[Part]] = {}
         for name, part in parts.items():

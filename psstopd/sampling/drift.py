@@ -33,7 +33,7 @@ class Drift:
 
     def suspects(self, parts: Mapping[str, Part], now: float) -> list[Process]:
         """Give those whose readings are from before `now` and may be off; none as long as it is not worth while."""
-        extents = {name: extent(part.memory or NO_MEMORY) for name, part in parts.items()}
+        extents = _extents(parts)
         tolerated = sum(part.memory.pss for part in parts.values() if part.memory) * TOLERANCE
         changes = {name: self._change(name, extents) for name in self._right.keys() | extents.keys()}
         within = {name for name, change in changes.items() if change.common > tolerated}
@@ -52,9 +52,17 @@ class Drift:
             or (across > tolerated and extent(reading.memory).mapped > least)
         ]
 
+    def settle(self, parts: Mapping[str, Part]) -> None:
+        """Take what there is for right: those who were off have been read, or will be."""
+        self._right = _extents(parts)
+
     def _change(self, name: str, extents: Mapping[str, Extent]) -> Extent:
         before, after = self._right.get(name, Extent(0, 0)), extents.get(name, Extent(0, 0))
         return Extent(abs(after.common - before.common), abs(after.mapped - before.mapped))
+
+
+def _extents(parts: Mapping[str, Part]) -> dict[str, Extent]:
+    return {name: extent(part.memory or NO_MEMORY) for name, part in parts.items()}
 
 
 def extent(memory: Memory) -> Extent:

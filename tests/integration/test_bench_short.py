@@ -5,18 +5,17 @@ import sys
 
 import pytest
 
-from tests.bench import backlog, client, fleet, memory, punctual, tick
-from tests.bench.crowd import SERVERS
+from tests.bench import backlog, client, fleet, longrun, memory, punctual, scale, tick
+from tests.bench.crowd import SERVERS, TINY
 from tests.bench.dialogue import ROOT, sampler_like
 from tests.bench.memory import SAMPLER_BOUND_MIB, TOGETHER_BOUND_MIB
 from tests.bench.table import MIB, spread
 
 PUNCTUAL_SECONDS = 20
 CLIENT_ROUNDS = 15
-CLIENT_FLOOR_BOUND, CLIENT_PS_MEM_BOUND = (
-    2.0,
-    0.9,
-)  # the bench's are 1.5 and 0.75; a CI machine may have one core to spare
+# The bench's are 0.15, 1.5 and 0.75; a CI machine may have one core to spare.
+IDLE_CI_BOUND, CLIENT_FLOOR_BOUND, CLIENT_PS_MEM_BOUND = 0.2, 2.0, 0.9
+KNOWN = 2000
 # What a table of processes has no use for, each of them milliseconds of its start.
 HEAVY = {
     "argparse", "csv", "ctypes", "dataclasses", "datetime", "inspect", "json", "logging", "pathlib", "shutil", "socket",
@@ -31,6 +30,14 @@ def test_a_tick_costs_little_more_than_its_reads() -> None:
     costs = tick.measure(SERVERS)
 
     assert costs.ratio <= tick.BOUND, f"{costs.ratio:.3f}, pairs: {spread(costs.ratios)}"
+
+
+@pytest.mark.root
+def test_who_stands_still_costs_little() -> None:
+    """Where one process of twenty did something, a tick is a small part of what reading all of them takes."""
+    costs = tick.measure_idle(TINY)
+
+    assert costs.ratio <= IDLE_CI_BOUND, f"{costs.ratio:.3f}, pairs: {spread(costs.ratios)}"
 
 
 @pytest.mark.root
@@ -59,6 +66,20 @@ def test_psstop_is_light(elsewhere: bool) -> None:  # noqa: FBT001 - pytest's
 
     assert weights.late[0].pss <= SAMPLER_BOUND_MIB * MIB, weights
     assert weights.pss_mib <= TOGETHER_BOUND_MIB, weights
+
+
+def test_a_known_process_is_light() -> None:
+    """That somebody whom nobody watches is there takes less than a KiB to know."""
+    assert scale.measure_weight(KNOWN, is_watched=False) <= scale.BOUND_BYTES
+
+
+@pytest.mark.root
+def test_psstop_grows_no_heavier() -> None:
+    """Tick after tick over a thousand processes the sampler stays in its bound, and hardly grows."""
+    course = longrun.measure(longrun.TICKS_SHORT)
+
+    assert course.most_mib <= longrun.SAMPLER_BOUND_MIB, course
+    assert course.growth_kib <= longrun.GROWTH_BOUND_KIB, course
 
 
 @pytest.mark.root

@@ -314,8 +314,13 @@ def test_who_shares_with_another_name_that_moved_is_read_on_the_same_pass(proc: 
     proc.add(FakeProcess(8, b"web", memory=mapping(4096, uss=0)))
 
     clock.wait(1)
+    after = samples(taking)
+    clock.wait(1)
+    later = samples(taking)
 
-    assert kib(samples(taking)) == {"db": 4096, "web": 4096}
+    assert kib(after) == {"db": 4096, "web": 4096}
+    assert [after[name].age_ms for name in ("db", "web")] == [0, 0]
+    assert [later[name].age_ms for name in ("db", "web")] == [1000, 1000]  # once is enough
 
 
 def mapping(pss: int, *, uss: int) -> Memory:
