@@ -79,10 +79,9 @@ class Process:
         """What the last read took."""
         return self.outcome.read_us if type(self.outcome) is Reading else 0
 
-    def doubt(self) -> None:
-        """Be like a process that moved as far as its last reading may be wrong: by all of it."""
-        if type(self.outcome) is Reading:
-            self.asked_faults = self.faults - max(1, self.outcome.memory.pss // PAGE_SIZE)
+    def doubt(self, off: int) -> None:
+        """Be like a process that moved as far as its last reading may be `off`, in bytes."""
+        self.asked_faults = self.faults - max(1, off // PAGE_SIZE)
 
     def forget_answer(self) -> None:
         """Be like a process that was never asked."""

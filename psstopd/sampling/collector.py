@@ -87,11 +87,11 @@ class Collector:
         self._read(unsettled, now, came_or_went=came_or_went)
         parts = self._sums()
         if self._spares and (suspects := self._drift.suspects(parts, now)):
-            for process in suspects:
-                process.doubt()
+            for process, off in suspects.items():
+                process.doubt(off)
             for tally in self._tallies.values():
                 tally.expect(tally.processes)
-            self._read(suspects, now, came_or_went=False)
+            self._read(list(suspects), now, came_or_went=False)
             parts = self._sums()
             self._drift.settle(parts)
         self._roster.admit(sorted(parts, key=lambda name: -_pss(parts[name])), now)

@@ -31,26 +31,27 @@ class Drift:
     def __init__(self) -> None:
         self._right: dict[str, Extent] = {}
 
-    def suspects(self, parts: Mapping[str, Part], now: float) -> list[Process]:
-        """Give those whose readings are from before `now` and may be off; none as long as it is not worth while."""
+    def suspects(self, parts: Mapping[str, Part], now: float) -> dict[Process, int]:
+        """Give those whose readings are from before `now` and may be off, and by how many bytes at most.
+
+        There are none as long as it is not worth while.
+        """
         extents = _extents(parts)
         tolerated = sum(part.memory.pss for part in parts.values() if part.memory) * TOLERANCE
         changes = {name: self._change(name, extents) for name in self._right.keys() | extents.keys()}
-        within = {name for name, change in changes.items() if change.common > tolerated}
-        across = sum(min(change) for change in changes.values())
-        if not within and across <= tolerated:
-            return []
+        across = _beyond(tolerated, sum(min(change) for change in changes.values()))
+        within = {name: _beyond(tolerated, change.common) for name, change in changes.items()}
+        if not across and not any(within.values()):
+            return {}
         self._right = extents
         # Those left out are off by a quarter of what is tolerated at most, all together.
         least = tolerated / 4 / max(1, sum(len(part.processes) for part in parts.values()))
-        return [
-            process
+        return {
+            process: off
             for name, part in parts.items()
             for process in part.processes
-            if process.asked_at != now and type(reading := process.outcome) is Reading
-            if (name in within and reading.memory.pss > least)
-            or (across > tolerated and extent(reading.memory).mapped > least)
-        ]
+            if process.asked_at != now and (off := _off(process, within[name], across)) > least
+        }
 
     def settle(self, parts: Mapping[str, Part]) -> None:
         """Take what there is for right: those who were off have been read, or will be."""
@@ -59,6 +60,18 @@ class Drift:
     def _change(self, name: str, extents: Mapping[str, Extent]) -> Extent:
         before, after = self._right.get(name, Extent(0, 0)), extents.get(name, Extent(0, 0))
         return Extent(abs(after.common - before.common), abs(after.mapped - before.mapped))
+
+
+def _beyond(tolerated: float, change: int) -> int:
+    return change if change > tolerated else 0
+
+
+def _off(process: Process, within: int, across: int) -> int:
+    """Give how far a reading may be off when so much has changed hands within its name, and across names."""
+    if not isinstance(process.outcome, Reading):
+        return 0
+    memory = process.outcome.memory
+    return max(min(within, memory.pss), min(across, extent(memory).mapped))
 
 
 def _extents(parts: Mapping[str, Part]) -> dict[str, Extent]:

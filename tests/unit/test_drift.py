@@ -94,6 +94,17 @@ def test_a_relative_writes_to_what_both_share() -> None:
     assert suspects(drift, web=part(idle, wrote)) == {4}
 
 
+def test_how_far_they_may_be_off() -> None:
+    """By what changed hands, and by no more than they have: that is how urgent it is to read them."""
+    newcomer = process(3, memory(101, uss=1, mapped=100), asked_at=NOW)
+    small = process(6, memory(30, uss=30, mapped=20))
+    drift = settled(db=part(STILL), cron=part(small))
+
+    found = drift.suspects({"db": part(STILL), "cron": part(small), "web": part(newcomer)}, NOW)
+
+    assert {each.identity.pid: off // MIB for each, off in found.items()} == {1: 100, 6: 20}
+
+
 def test_little_by_little_it_adds_up() -> None:
     """What is tolerated is tolerated once, not on each pass."""
     idle = process(4, memory(400, uss=0))
