@@ -1,6 +1,7 @@
 """All processes at one moment, for a client that shows them and ends.
 
-Two threads read: the kernel walks page tables while nobody here holds Python's lock, so that both cores do.
+Three threads read: the kernel walks page tables while nobody here holds Python's lock, so that two cores do, and the
+third thread is at what takes the lock.
 """
 
 import threading
@@ -14,7 +15,7 @@ from psstopd.kernel.procfs import Procfs
 from psstopd.model import Unreadable
 
 STUCK_SECONDS = 10.0  # for one read: 200 GiB of small pages take 4
-_THREADS = 2  # more would only wait for Python's lock
+_THREADS = 3  # more would only wait for Python's lock
 
 Key = tuple[int, int]  # pid and inode of its directory: told from any other process that gets the pid later
 Name = Callable[[int], bytes]
@@ -48,39 +49,51 @@ def take(procfs: Procfs, name: Name, wanted: Wanted | None = None) -> list[Seen]
         if (stuck := workers.pop().finish()) is not None:
             look.seen.append(stuck)
             workers.append(_Worker(look, pids))  # what the hanging one would have read
-    return sorted(look.seen)
+    return sorted([*look.seen, *map(look.understand, look.read)])
 
 
 class _Look:
-    """How to look at one process, and what was seen; shared by the workers of one snapshot."""
+    """How to look at one process, and what was seen; shared by the workers of one snapshot.
+
+    Texts are parsed when all of them have been read: meanwhile Python's lock is what the workers wait for.
+    """
 
     def __init__(self, procfs: Procfs, name: Name, wanted: Wanted | None) -> None:
         self._procfs = procfs
-        self._read = MemoryReader(procfs).read
+        self._reader = MemoryReader(procfs)
         self._name = name
         self._wanted = wanted
         self.seen: list[Seen] = []
+        self.read: list[tuple[int, int, bytes, bytes]] = []  # pid, inode, name and text
 
     def at(self, pid: int, inode: int) -> None:
         """Look at one process; nothing is seen of one that has no memory, or has gone."""
         try:
             name = self._name(pid)
             if self._wanted is None or self._wanted(pid, name):
-                self.seen.append(self._measure(pid, inode, name))
+                self._measure(pid, inode, name)
         except (ProcessGone, NoAddressSpace):
             return
         except AccessDenied:  # of the name itself, by a /proc that hides other users' processes (hidepid=1)
             self.seen.append(Seen(pid, inode, b"", None, Unreadable.DENIED))
 
-    def _measure(self, pid: int, inode: int, name: bytes) -> Seen:
+    def understand(self, read: tuple[int, int, bytes, bytes]) -> Seen:
+        """Say what has been read of one process."""
+        pid, inode, name, text = read
         try:
-            return Seen(pid, inode, name, self._read(pid))
+            return Seen(pid, inode, name, self._reader.parse(text))
         except Unparseable:
             return Seen(pid, inode, name, None, Unreadable.UNPARSEABLE)
+
+    def _measure(self, pid: int, inode: int, name: bytes) -> None:
+        try:
+            self.read.append((pid, inode, name, self._reader.text(pid)))
+        except Unparseable:
+            self.seen.append(Seen(pid, inode, name, None, Unreadable.UNPARSEABLE))
         except AccessDenied:
             if not self._procfs.stat(pid).has_memory:  # the kernel refuses before it looks
                 raise NoAddressSpace(f"{pid}") from None
-            return Seen(pid, inode, name, None, Unreadable.DENIED)
+            self.seen.append(Seen(pid, inode, name, None, Unreadable.DENIED))
 
 
 class _Worker:
