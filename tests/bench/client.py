@@ -19,7 +19,8 @@ from typing import NamedTuple
 from tests.bench.crowd import TINY, Part, compiled, crowd
 from tests.bench.table import Row, at_most, spread
 
-FLOOR_BOUND, PS_MEM_BOUND = 1.5, 0.75
+FLOOR_BOUND, PS_MEM_BOUND, SMEMSTAT_BOUND = 1.5, 0.75, 0.15
+MAPPED = (Part(250, 4, mappings=700),)  # as programs are that load many libraries: smaps has a paragraph for each
 IMPORT_BOUND_MS = 15
 _ROUNDS, _ROUNDS_SHORT = 25, 7
 _TRIES = 5
@@ -84,12 +85,19 @@ def bench(*, short: bool) -> list[Row]:
         floor = compiled("rollups.c", Path(directory))
         check(floor, len(pids))
         rows = [Row("wall time of a command / of another", f"over {len(pids)} processes and the machine's own")]
-        for match in _matches(str(floor)):
-            if shutil.which(match.theirs[0]) is None:
-                rows.append(Row(f"  {match.theirs[0]}", "is not installed"))
-            else:
-                rows.append(match.row(match.play(rounds)))
+        rows += [_played(match, rounds) for match in _matches(str(floor))]
+    with tempfile.TemporaryDirectory() as directory, crowd(MAPPED, Path(directory)) as pids:
+        rows.append(
+            Row("the same over processes with many mappings", f"{len(pids)}, {MAPPED[0].mappings} mappings each")
+        )
+        rows.append(_played(Match([script("psstop")], ["smemstat"], SMEMSTAT_BOUND), rounds))
     return [*rows, _imports(rounds)]
+
+
+def _played(match: Match, rounds: int) -> Row:
+    if shutil.which(match.theirs[0]) is None:
+        return Row(f"  {match.theirs[0]}", "is not installed")
+    return match.row(match.play(rounds))
 
 
 def _matches(floor: str) -> list[Match]:
@@ -100,7 +108,7 @@ def _matches(floor: str) -> list[Match]:
         Match(table, ps_mem, PS_MEM_BOUND),
         Match(programs, ps_mem, PS_MEM_BOUND),
         Match(table, ["smem", "-t"], 0.25),
-        Match(table, ["smemstat"], 0.15),
+        Match(table, ["smemstat"], SMEMSTAT_BOUND),
         Match([floor], ["smemstat"]),  # the least that anybody who reads rollups could have there
         Match(table, [sys.executable, "-c", _PSUTIL], 0.9),
     ]

@@ -1,6 +1,7 @@
-/* One of a crowd: takes the name and the memory that it is given, says so with one byte, and waits to be killed.
+/* One of a crowd: takes the name, the memory and the mappings of one page each that it is given, says so with one byte,
+ * and waits to be killed.
  *
- * crowd NAME MIB */
+ * crowd NAME MIB MAPPINGS */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -10,7 +11,7 @@
 int main(int argc, char **argv)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* nothing outlives the bench, however that ends */
-    if (argc != 3 || prctl(PR_SET_NAME, argv[1], 0, 0, 0) != 0)
+    if (argc != 4 || prctl(PR_SET_NAME, argv[1], 0, 0, 0) != 0)
         return 2;
     size_t size = strtoul(argv[2], NULL, 10) << 20;
     if (size > 0) {
@@ -20,6 +21,13 @@ int main(int argc, char **argv)
         madvise(memory, size, MADV_NOHUGEPAGE);
         for (size_t at = 0; at < size; at += 4096)
             memory[at] = 1;
+    }
+    for (long left = strtol(argv[3], NULL, 10); left > 0; left--) {
+        /* Neighbours of one protection would be one mapping. */
+        char *page = mmap(NULL, 4096, left % 2 ? PROT_READ | PROT_WRITE : PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED)
+            return 1;
+        (void)*(volatile char *)page;
     }
     if (write(STDOUT_FILENO, ".", 1) != 1)
         return 1;

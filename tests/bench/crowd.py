@@ -14,10 +14,11 @@ PREFIX = f"psb{os.getpid()}-"  # what all of them are called, and nothing else, 
 
 
 class Part(NamedTuple):
-    """Some processes of one size: that much anonymous memory, every 4 KiB page of it touched."""
+    """Some processes of one size: that much anonymous memory, every 4 KiB page of it touched, and further mappings."""
 
     processes: int
     mib: int
+    mappings: int = 0
 
 
 # A read costs the more, and all else the less, the more memory there is. Programs of servers, 16 MiB each on average,
@@ -42,12 +43,12 @@ def crowd(parts: Sequence[Part], directory: Path, *, names: int = 50) -> Iterato
     the memory behind it takes system calls that no ordinary crowd of programs needs.
     """
     program = str(compiled("crowd.c", directory))
-    sizes = [part.mib for part in parts for _ in range(part.processes)]
+    sizes = [(part.mib, part.mappings) for part in parts for _ in range(part.processes)]
     pids: list[int] = []
     read, write = os.pipe()
     try:
-        for number, mib in enumerate(sizes):
-            argv = [program, f"{PREFIX}{number % names:02}", str(mib)]
+        for number, (mib, mappings) in enumerate(sizes):
+            argv = [program, f"{PREFIX}{number % names:02}", str(mib), str(mappings)]
             to_pipe = [(os.POSIX_SPAWN_DUP2, write, 1)]
             pids.append(os.posix_spawn(program, argv, {}, file_actions=to_pipe))
         _await_bytes(read, len(pids))
