@@ -17,7 +17,7 @@ import pytest
 
 from psstopd.kernel.memory import MemoryReader
 from psstopd.kernel.procfs import Procfs
-from psstopd.model import Unreadable
+from psstopd.model import Memory, Unreadable
 from psstopd.sampling.names import printable
 from psstopd.words import cure
 from tests.bench.crowd import PREFIX, Part, crowd
@@ -49,8 +49,13 @@ def rows(*arguments: str) -> list[dict[str, Any]]:
 def test_the_numbers_are_the_kernels(pids: list[int]) -> None:
     """Every size of a process that stands still is what its rollup says, and its own memory is the least of it."""
     read = MemoryReader(Procfs()).read
-    expected = {pid: read(pid).memory for pid in pids}
-    found = rows()
+
+    def look() -> tuple[dict[int, Memory], list[dict[str, Any]]] | None:
+        """Ask the kernel, psstop and the kernel again; None where others came or went, who map the C library too."""
+        before, found = {pid: read(pid).memory for pid in pids}, rows()
+        return (before, found) if before == {pid: read(pid).memory for pid in pids} else None
+
+    expected, found = wait_for(look, 10, "a look while nobody comes or goes")
 
     assert [row["pid"] for row in found] == sorted(pids, key=lambda pid: expected[pid].pss)
     for row in found:
