@@ -51,11 +51,11 @@ def test_the_numbers_are_the_kernels(pids: list[int]) -> None:
     read = MemoryReader(Procfs()).read
 
     def look() -> tuple[dict[int, Memory], list[dict[str, Any]]] | None:
-        """Ask the kernel, psstop and the kernel again; None where others came or went, who map the C library too."""
+        """Ask the kernel, psstop and the kernel again; None where a page of a library became its own, or somebody's."""
         before, found = {pid: read(pid).memory for pid in pids}, rows()
-        return (before, found) if before == {pid: read(pid).memory for pid in pids} else None
+        return (before, found) if all(read(pid).memory.uss == before[pid].uss for pid in pids) else None
 
-    expected, found = wait_for(look, 10, "a look while nobody comes or goes")
+    expected, found = wait_for(look, 10, "a look while nobody begins or ceases to share")
 
     assert [row["pid"] for row in found] == sorted(pids, key=lambda pid: expected[pid].pss)
     for row in found:
