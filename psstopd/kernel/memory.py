@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.procfs import Procfs, read_once
@@ -131,13 +131,8 @@ class MemoryReader:
         return self.parse(self.text(pid))
 
     def _rollup(self, pid: int) -> bytes:
-        """Read the text of one process' rollup, to the same outcomes. Without _read: this is what a tick is made of."""
-        path = f"{self._root}/{pid}/smaps_rollup"
-        try:
-            text = read_once(path)
-        except OSError as error:
-            raise self._reason(pid, error) from error
-        return text or self._none(pid, path)
+        """Read the text of one process' rollup, to the same outcomes."""
+        return self._read(pid, "smaps_rollup", read_once)
 
     def smaps(self, pid: int) -> bytes:
         """Read the whole text of one process' mappings, to the same outcomes."""
@@ -150,11 +145,9 @@ class MemoryReader:
             text = read(path)
         except OSError as error:
             raise self._reason(pid, error) from error
-        return text or self._none(pid, path)
-
-    def _none(self, pid: int, path: str) -> NoReturn:
-        """Say what it means that there is a file and nothing in it."""
-        raise self._reason(pid, OSError(errno.ESRCH, os.strerror(errno.ESRCH), path))
+        if not text:
+            raise self._reason(pid, OSError(errno.ESRCH, os.strerror(errno.ESRCH), path))
+        return text
 
     def _reason(self, pid: int, error: OSError) -> Exception:
         """Tell outcomes of one errno apart; ESRCH is a kernel thread, a zombie, or a process that just ended.

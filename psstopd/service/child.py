@@ -67,7 +67,7 @@ class ShipperChild:
     @property
     def pids(self) -> tuple[int, ...]:
         """The pids of all that ships: this one, or none."""
-        return () if self._process is None else (self._process.pid,)
+        return () if self.pid is None else (self.pid,)
 
     @property
     def seconds_to_poll(self) -> float:
