@@ -39,13 +39,11 @@ class Unreadable(StrEnum):
 
 
 class Reading(NamedTuple):
-    """One process at one moment."""
+    """What the memory file of one process said, for as long as it says the same."""
 
     identity: Identity
     memory: Memory
     span: bytes  # equal for processes that may share one address space
-    taken_at: float  # seconds on a clock that never steps, when the read ended
-    read_us: int
     mark: int = 0  # of the text, by which one that says the same again is known
 
 

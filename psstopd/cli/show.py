@@ -85,9 +85,7 @@ def _once(procfs: Procfs, seen: list[Seen]) -> tuple[list[Seen], int]:
         with suppress(ProcessGone):
             found[procfs.stat(one.pid).identity] = one
     readings = [
-        Reading(identity, one.space.memory, one.space.span, taken_at=0.0, read_us=0)
-        for identity, one in found.items()
-        if one.space is not None
+        Reading(identity, one.space.memory, one.space.span) for identity, one in found.items() if one.space is not None
     ]
     repeated = SharedSpaces().repeated(readings)
     return [one for identity, one in found.items() if identity not in repeated], len(repeated)

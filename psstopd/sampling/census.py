@@ -46,7 +46,9 @@ class Process:
         "is_kernel_thread",
         "mark",
         "outcome",
+        "read_us",
         "rss_pages",
+        "taken_at",
     )
 
     def __init__(self, inode: int, stat: Stat, now: float) -> None:
@@ -60,6 +62,7 @@ class Process:
         self.asked_at = now  # for its memory, or for its name while nobody watches it
         self.asked_rss_pages = self.asked_faults = 0
         self.outcome: Reading | Unreadable | None = None
+        self.taken_at, self.read_us = 0.0, 0  # when the last read ended, and what it took, if it brought a reading
         self.update(stat)
 
     def update(self, stat: Stat) -> None:
@@ -69,19 +72,9 @@ class Process:
         self.rss_pages = stat.rss_pages
         self.faults = stat.faults
 
-    @property
-    def span(self) -> bytes | None:
-        """The address range of the last reading, if there is one."""
-        return self.outcome.span if type(self.outcome) is Reading else None
-
-    @property
-    def read_us(self) -> int:
-        """What the last read took."""
-        return self.outcome.read_us if type(self.outcome) is Reading else 0
-
-    def doubt(self, off: int) -> None:
+    def doubt(self, off: int = 0) -> None:
         """Be like a process that moved as far as its last reading may be `off`, in bytes."""
-        self.asked_faults = self.faults - max(1, off // PAGE_SIZE)
+        self.asked_faults = min(self.asked_faults, self.faults - max(1, off // PAGE_SIZE))
 
     def forget_answer(self) -> None:
         """Be like a process that was never asked."""
@@ -140,7 +133,8 @@ class Census:
         for name in known.keys() - listing.keys():
             self._drop(name)
             del known[name]
-        for name, inode in listing.items() - known.items():
+        # By pid, like the kernel: in that order all later work goes through memory, the kernel's and our own.
+        for name, inode in [entry for entry in listing.items() if known.get(entry[0]) != entry[1]]:
             if not name.isdecimal() or self._meet(int(name), inode):
                 known[name] = inode
             else:  # it is to be new again on the next pass

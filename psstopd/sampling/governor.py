@@ -44,7 +44,7 @@ class Limits(NamedTuple):
 class Subject(Protocol):
     """A process as the census last saw it, and what it was when it was last asked for its memory.
 
-    `outcome` None: it never was, and `asked_at` is when it was met.
+    `outcome` None: it never was, and `asked_at` is when it was met. `taken_at` and `read_us` are of its last reading.
     """
 
     rss_pages: int
@@ -53,6 +53,8 @@ class Subject(Protocol):
     asked_faults: int
     asked_at: float
     outcome: Reading | Unreadable | None
+    taken_at: float
+    read_us: int
 
 
 class Wish(NamedTuple):
@@ -83,48 +85,42 @@ class Rate(NamedTuple):
         return self.seconds / self.pages
 
 
-def is_settled(subject: Subject, *, changed_at: float, now: float, max_age: float) -> bool:
-    """Tell whether the last answer of a process still holds; `changed_at` is when the processes of its name changed.
-
-    A read that hangs, or brought nonsense, is no answer.
-    """
+def is_settled(subject: Subject, *, now: float, max_age: float) -> bool:
+    """Tell whether the last answer of a process still holds. A read that hangs, or brought nonsense, is no answer."""
     return (
-        subject.rss_pages == subject.asked_rss_pages
+        now - subject.asked_at < max_age
+        and subject.rss_pages == subject.asked_rss_pages
         and subject.faults == subject.asked_faults
-        and changed_at <= subject.asked_at
-        and now - subject.asked_at < max_age
         and (type(subject.outcome) is Reading or subject.outcome is _DENIED)
     )
 
 
 def is_due(subject: Subject, *, now: float, target_share: float) -> bool:
     """Tell whether a process has been left alone for long enough after its last read."""
-    outcome = subject.outcome
-    if type(outcome) is not Reading:
+    if type(subject.outcome) is not Reading:
         return True
-    return now >= outcome.taken_at + held_seconds(outcome) * (1 / target_share - 1)
+    return now >= subject.taken_at + held_seconds(subject) * (1 / target_share - 1)
 
 
-def held_seconds(reading: Reading) -> float:
+def held_seconds(subject: Subject) -> float:
     """Give how long a read held up its target: the time it took, unless nearly all of that was waiting for the target.
 
     What a walk takes at most follows from the pages, swapped ones too. A read that waited minutes for a stuck process
     has not been in its way for minutes.
     """
-    seconds = reading.read_us * 1e-6
-    if seconds <= _LONGEST_WALK_SECONDS:
+    seconds = subject.read_us * 1e-6
+    if seconds <= _LONGEST_WALK_SECONDS or type(subject.outcome) is not Reading:
         return seconds
-    memory = reading.memory
+    memory = subject.outcome.memory
     pages = (memory.rss + (memory.swap_pss or 0)) / PAGE_SIZE
     return min(seconds, _LONGEST_WALK_SECONDS + pages * _LONGEST_SECONDS_A_PAGE)
 
 
 def estimate(subject: Subject, seconds_a_page: float) -> float:
     """Give the seconds that a read will take: as long as the last one, or longer as the process has grown."""
-    outcome = subject.outcome
-    if type(outcome) is not Reading:
+    if type(subject.outcome) is not Reading:
         return _SECONDS_A_READ + subject.rss_pages * seconds_a_page
-    seconds = held_seconds(outcome)
+    seconds = held_seconds(subject)
     grown = subject.rss_pages > subject.asked_rss_pages > 0
     return seconds * subject.rss_pages / subject.asked_rss_pages if grown else seconds
 

@@ -1,15 +1,15 @@
 """Read the memory of many processes in a thread of their own, so that a read that hangs holds up nobody else.
 
 A read blocks while its target holds its mmap lock for writing, and nothing can interrupt it. Texts are therefore read
-in a worker thread; when one read is over its deadline, that worker is left to it and another takes the rest. What the
-texts say is found out by the caller's thread, some hundred at a time: alternating between the two would take longer.
+in a worker thread; when one read is over its deadline, that worker is left to it and another takes the rest. Texts that
+say something new are parsed by the caller's thread, some at a time: alternating between the two would take longer.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import Protocol, TypeAlias
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
@@ -43,19 +43,31 @@ class Asked(Protocol):
         """Its last reading, if it has one."""
 
 
-# What one read has brought, None as long as it has not returned; when it began and ended.
-Answer: TypeAlias = tuple[bytes | Exception | None, float, float]
-_STUCK: Answer = None, 0.0, 0.0
+SomeAsked = TypeVar("SomeAsked", bound=Asked)
+Text: TypeAlias = bytes | Exception  # or why there is none
+
+
+class Taken(NamedTuple, Generic[SomeAsked]):
+    """What one read brought, None from a process that has ended or has no memory; `ended` in seconds."""
+
+    asked: SomeAsked
+    outcome: Outcome | None
+    ended: float
+    read_us: int
 
 
 class _Batch:
     """What one worker is asked for, shared with who asked."""
 
-    def __init__(self, identities: Sequence[Identity]) -> None:
-        self.identities = identities
-        # In order; the next one is under way. An answer is entered by its worker, or by who gives it up, whoever comes
-        # first: setdefault is one step for all threads, and a lock would cost as much as the rest of this.
-        self.answers: dict[int, Answer] = {}
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        self.identities = [each.identity for each in asked]
+        self.marks = [each.outcome.mark if type(each.outcome) is Reading else None for each in asked]
+        self.began = 0.0
+        # When each read ended, in order, or None where it is given up. The next one is under way. It is entered by its
+        # worker, or by who gives it up, whoever comes first: setdefault is one step for all threads, and a lock would
+        # cost as much as the rest of this.
+        self.ends: dict[int, float | None] = {}
+        self.texts: dict[int, Text] = {}  # that say something new
         self.done = threading.Event()
 
 
@@ -71,68 +83,72 @@ class MemoryReads:
         self._source = source
         self._clock = clock
         self._deadline = self._patience = deadline_seconds
-        self._late: dict[Identity, Answer] = {}
+        self._late: dict[Identity, tuple[Text, float, float]] = {}  # with when it began and ended
         self.stuck: set[Identity] = set()
         self._jobs = self._start_worker()
 
-    def take(self, asked: Sequence[Asked]) -> Iterator[Outcome | None]:
-        """Read every process once; give the outcome of each in order, None for who has ended or has no memory.
+    def take(self, asked: Sequence[SomeAsked]) -> Iterator[Taken[SomeAsked]]:
+        """Read every process once; give what that brought, the very same reading where it says the same.
 
         Some at a time, so that whoever keeps them need not have all of the last and all of the new ones at once.
         """
-        known = self._collect_late() | dict.fromkeys(self.stuck, _STUCK)
+        if late := self._collect_late():
+            for each in [each for each in asked if each.identity in late]:
+                text, began, ended = late[each.identity]
+                yield Taken(each, self._outcome(each, text), ended, int((ended - began) * 1e6))
+            asked = [each for each in asked if each.identity not in late]
+        if self.stuck:
+            yield from [Taken(each, Unreadable.STUCK, 0.0, 0) for each in asked if each.identity in self.stuck]
+            asked = [each for each in asked if each.identity not in self.stuck]
         self._patience = self._deadline
-        for first in range(0, len(asked), _AT_ONCE):
-            some = asked[first : first + _AT_ONCE]
-            answers = self._read([each.identity for each in some if each.identity not in known])
-            for each in some:
-                yield self._outcome(each, known[each.identity] if each.identity in known else next(answers))
+        first = 0
+        while some := asked[first : first + _AT_ONCE]:
+            batch = self._read(some)
+            first += len(batch.ends)
+            began = batch.began
+            for number, end in batch.ends.items():
+                each = some[number]
+                if end is None:
+                    yield Taken(each, Unreadable.STUCK, 0.0, 0)
+                else:
+                    outcome = self._outcome(each, batch.texts[number]) if number in batch.texts else each.outcome
+                    yield Taken(each, outcome, end, int((end - began) * 1e6))
+                    began = end
 
-    def _outcome(self, asked: Asked, answer: Answer) -> Outcome | None:
-        """Say what an answer means. A text that is the last one again is not parsed again."""
-        text, began, ended = answer
-        if text is None:
-            return Unreadable.STUCK
-        if not isinstance(text, bytes):
+    def _outcome(self, asked: Asked, text: Text) -> Outcome | None:
+        """Say what a text means, or that there is none."""
+        if isinstance(text, Exception):
             return _meaning(text)
-        mark, read_us = hash(text), int((ended - began) * 1e6)
-        last = asked.outcome
-        if type(last) is Reading and last.mark == mark:
-            return Reading(asked.identity, last.memory, last.span, ended, read_us, mark)
         try:
             space = self._source.parse(text)
         except Unparseable as error:
             return _meaning(error)
-        return Reading(asked.identity, space.memory, space.span, ended, read_us, mark)
+        return Reading(asked.identity, space.memory, space.span, hash(text))
 
-    def _collect_late(self) -> dict[Identity, Answer]:
+    def _collect_late(self) -> dict[Identity, tuple[Text, float, float]]:
         """Take over what stuck reads have brought since the last pass."""
         returned = {identity: self._late.pop(identity) for identity in list(self._late)}
         self.stuck -= returned.keys()
         return returned
 
-    def _read(self, identities: Sequence[Identity]) -> Iterator[Answer]:
-        """Give the answer of each in order. Where one hangs, many may: the next has less time, so that a pass ends."""
-        answers: list[Answer] = []
-        while rest := identities[len(answers) :]:
-            batch = _Batch(rest)
-            self._jobs.put(batch)
-            self._await(batch)
-            answers += batch.answers.values()
-        return iter(answers)
+    def _read(self, asked: Sequence[Asked]) -> _Batch:
+        """Let a worker read as long as it moves on, and give up the read that doesn't, so that the rest is left.
 
-    def _await(self, batch: _Batch) -> None:
-        """Wait for a batch as long as it moves, and give up the read that doesn't."""
+        Where one hangs, many may: the next has less time, so that a pass ends.
+        """
+        batch = _Batch(asked)
+        self._jobs.put(batch)
         settled = -1
         while not batch.done.wait(self._patience):
-            before, settled = settled, len(batch.answers)
+            before, settled = settled, len(batch.ends)
             if before == settled < len(batch.identities) and self._give_up(batch, settled):
                 self._patience = max(self._patience / 2, SHORTEST_DEADLINE_SECONDS)
-                return
+                break
+        return batch
 
     def _give_up(self, batch: _Batch, number: int) -> bool:
         """Leave a worker to the read that it hangs in, unless that read has just returned."""
-        if batch.answers.setdefault(number, _STUCK) is not _STUCK:
+        if batch.ends.setdefault(number, None) is not None:
             return False
         self.stuck.add(batch.identities[number])
         self._jobs = self._start_worker()
@@ -149,19 +165,20 @@ class MemoryReads:
 
     def _do(self, batch: _Batch) -> bool:
         """Read a batch to its end; False when one of its reads was given up meanwhile."""
-        text, clock = self._source.text, self._clock
-        ended = clock()
+        read, clock, marks = self._source.text, self._clock, batch.marks
+        batch.began = began = clock()
         for number, identity in enumerate(batch.identities):
-            began = ended
             try:
-                brought: bytes | Exception = text(identity.pid)
+                text: Text = read(identity.pid)
+                if hash(text) != marks[number]:
+                    batch.texts[number] = text
             except (ProcessGone, NoAddressSpace, AccessDenied, Unparseable, OSError) as error:
-                brought = error
+                text = batch.texts[number] = error
             ended = clock()
-            answer = (brought, began, ended)
-            if batch.answers.setdefault(number, answer) is not answer:
-                self._late[identity] = answer
+            if batch.ends.setdefault(number, ended) is None:
+                self._late[identity] = text, began, ended
                 return False
+            began = ended
         batch.done.set()
         return True
 

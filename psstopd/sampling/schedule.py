@@ -8,7 +8,7 @@ from psstopd.model import Reading, Unreadable
 from psstopd.sampling import governor
 from psstopd.sampling.census import NO_MARK, Process
 from psstopd.sampling.governor import Limits, Rate, Wish
-from psstopd.sampling.reader import Outcome
+from psstopd.sampling.reader import Outcome, Taken
 
 
 class Schedule:
@@ -27,12 +27,10 @@ class Schedule:
         overhead = config.overhead
         self._limits = Limits(overhead.target_share, overhead.cpu_share, overhead.max_age, config.sampling.interval)
 
-    def unsettled(self, processes: Iterable[Process], *, changed_at: float, now: float) -> list[Process]:
-        """Give those of one name whose last answer may not hold any more."""
+    def unsettled(self, processes: Iterable[Process], *, now: float) -> list[Process]:
+        """Give those whose last answer may not hold any more."""
         is_settled, max_age = governor.is_settled, self._limits.max_age
-        return [
-            process for process in processes if not is_settled(process, changed_at=changed_at, now=now, max_age=max_age)
-        ]
+        return [process for process in processes if not is_settled(process, now=now, max_age=max_age)]
 
     def choose(self, unsettled: Sequence[Process], *, now: float) -> list[Process]:
         """Give those to be read now. Stuck ones are among them: they are not read, but may have answered meanwhile."""
@@ -54,22 +52,28 @@ class Schedule:
         chosen, self._lead = governor.plan(wishes, allowance, self._lead)
         return stuck + [due[wish.subject] for wish in chosen]
 
-    def note(self, asked: Sequence[Process], outcomes: Iterable[Outcome | None], *, now: float) -> None:
-        """Keep what reads have brought with their processes, and learn from what they took."""
-        reads, pages, seconds = 0, 0, 0.0
-        for process, outcome in zip(asked, outcomes, strict=True):
-            process.outcome = outcome
-            process.asked_at = now
+    def note(self, reads: Iterable[Taken[Process]], *, now: float) -> list[tuple[Process, Outcome | None]]:
+        """Keep what reads have brought with their processes, and learn from what they took.
+
+        Gives those whose outcome is another one, each with that before; and those who have ended.
+        """
+        changed, count, pages, seconds = [], 0, 0, 0.0
+        for process, outcome, ended, read_us in reads:
+            process.asked_at, process.taken_at, process.read_us = now, ended, read_us
             process.asked_rss_pages = process.rss_pages
             process.asked_faults = process.faults
+            if outcome is not process.outcome or outcome is None:
+                changed.append((process, process.outcome))
+                process.outcome = outcome
             if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
                 process.has_memory, process.mark = False, NO_MARK
             elif type(outcome) is Reading:
                 pages += process.rss_pages
-                seconds += governor.held_seconds(outcome)
-                reads += 1
-        self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=reads)
+                seconds += governor.held_seconds(process)
+                count += 1
+        self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=count)
         self._reading = seconds
+        return changed
 
     def _refill(self, now: float) -> None:
         cpu = self._cpu_time()

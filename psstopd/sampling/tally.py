@@ -36,31 +36,39 @@ class Part(NamedTuple):
 class Tally:
     """One name's processes and their sum; lives while the name has processes."""
 
-    __slots__ = ("_part", "_stale", "_stale_next", "changed_at", "processes")
+    __slots__ = ("_again", "_aged", "_part", "_stale", "processes")
 
     def __init__(self) -> None:
         self.processes: list[Process] = []
-        self.changed_at = 0.0
-        self._stale = self._stale_next = False
+        self._stale = self._again = self._aged = False
         self._part = Part()
 
-    def see(self, processes: list[Process], now: float) -> bool:
-        """Note who belongs to the name now; tell whether these are others than before."""
+    def see(self, processes: list[Process]) -> bool:
+        """Note who belongs to the name now; tell whether these are others than before, whose readings are in doubt."""
+        self._stale, self._again = self._again, False
         if processes == self.processes:
             return False
-        self.processes, self.changed_at, self._stale = processes, now, True
+        self.processes, self._stale = processes, True
+        for process in processes:
+            process.doubt()
         return True
 
-    def expect(self, unsettled: Sequence[Process]) -> None:
-        """Sum anew on this pass if some are `unsettled`, and once more on the next: what moved may have moved back."""
-        self._stale = self._stale or self._stale_next or bool(unsettled)
-        self._stale_next = bool(unsettled)
+    def expect(self, *, again: bool = False) -> None:
+        """Sum anew on this pass; `again` on the next one too, since what moved, and is not read, may move back."""
+        self._stale = True
+        self._again = self._again or again
+
+    def age(self) -> None:
+        """Expect the same sum, of newer readings."""
+        self._aged = True
 
     def sum(self, repeated: set[Identity]) -> Part:
         """Give the sum, the very same if nothing changed; the memory of those in `repeated` is counted elsewhere."""
         if self._stale:
-            self._stale = False
             self._part = _sum([process for process in self.processes if process.has_memory], repeated)
+        elif self._aged:
+            self._part = self._part._replace(oldest=_oldest(self._part.processes))
+        self._stale = self._aged = False
         return self._part
 
 
@@ -76,10 +84,14 @@ def _sum(processes: list[Process], repeated: set[Identity]) -> Part:
         processes,
         unreadable,
         max([process.identity.start_time for process in processes], default=0),
-        min([process.outcome.taken_at for process in read if type(process.outcome) is Reading], default=None),
+        _oldest(read),
         counted,
         len(processes) - len(read) - len(unreadable),
     )
+
+
+def _oldest(processes: Sequence[Process]) -> float | None:
+    return min([process.taken_at for process in processes if type(process.outcome) is Reading], default=None)
 
 
 def _resident_now(memories: Sequence[Memory], processes: Sequence[Process]) -> Memory:

@@ -132,6 +132,17 @@ def test_a_new_inode_is_no_new_process(proc: FakeProc) -> None:
     assert second[0].group == "b"
 
 
+def test_a_doubt_hides_no_movement(proc: FakeProc) -> None:
+    """Who moved far stays one of the first to be read, whatever else happens to its name."""
+    proc.add(FakeProcess(7, b"nginx", faults=1000))
+    (process,) = Census(PatientProcfs(proc.procfs.root), Rules([WEB])).take()
+    process.doubt(1 << 20)
+    far = process.faults - process.asked_faults
+    process.doubt()
+
+    assert far == process.faults - process.asked_faults == 1000
+
+
 def test_kernel_threads_are_never_watched(proc: FakeProc) -> None:
     """They have no memory, whatever they are called, and are not looked at again."""
     proc.add(FakeProcess(7, b"worker", flags=PF_KTHREAD))

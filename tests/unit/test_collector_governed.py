@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from psstopd.config import Config, Overhead
+from psstopd.kernel.procfs import parse_stat
 from psstopd.model import Memory, Unreadable
+from psstopd.sampling.census import Process
 from psstopd.sampling.collector import Collector
+from psstopd.sampling.reader import Taken
+from psstopd.sampling.schedule import Schedule
 from tests.collecting import collector, config, kib, named, samples
-from tests.fakes import KIB, Clock, FakeProc, FakeProcess, memory
+from tests.fakes import KIB, Clock, FakeProc, FakeProcess, memory, stat_text
 
 UNBOUNDED = Overhead(target_share=1.0, cpu_share=1.0, max_age=60)
 
@@ -244,6 +248,40 @@ def test_a_sum_that_only_ages_has_no_starts_and_no_cost(proc: FakeProc) -> None:
     assert [sample.read_us > 0 for sample in taken] == [True, False, False]
     assert [sample.memory for sample in taken] == [taken[0].memory] * 3
     assert 0 == taken[0].age_ms < taken[1].age_ms < taken[2].age_ms
+
+
+def test_who_says_the_same_again_has_been_read(proc: FakeProc) -> None:
+    """A sum of the same readings, taken anew, is as old as these and costs what they took."""
+    proc.add(FakeProcess(7, b"web"), FakeProcess(8, b"web"))
+    bounds = governed("web", overhead=UNBOUNDED._replace(max_age=0))
+    taking = collector(proc.procfs, bounds, monotonic=Walker(read_seconds=0.001).now)
+    taken = [samples(taking)["web"] for _ in range(3)]
+
+    assert [sample.memory for sample in taken] == [taken[0].memory] * 3
+    assert [sample.age_ms for sample in taken] == [0, 0, 0]
+    assert [sample.read_us > 0 for sample in taken] == [True, True, True]
+
+
+def test_who_turns_out_to_share_counts_once(proc: FakeProc, clock: Clock) -> None:
+    """What could not be read, and can be now, may be what somebody else has too."""
+    proc.add(FakeProcess(7, b"web", 100, memory(5), span="1-2"), FakeProcess(8, b"web", 200, memory(5), span="1-2"))
+    readable = proc.file(8).read_bytes()
+    proc.write(8, b"nonsense")
+    bounds = governed("web", overhead=UNBOUNDED)
+    taking = collector(proc.procfs, bounds, monotonic=clock.now, compare=lambda _a, _b: 0)
+    before = samples(taking)["web"].unreadable
+    proc.write(8, readable)
+
+    assert (before, kib(samples(taking))) == (1, {"web": 5})
+
+
+def test_who_has_ended_changes_the_sum() -> None:
+    """Though nothing was known of it just before either, since its stat could not be read."""
+    ended = Process(7, parse_stat(7, stat_text(FakeProcess(7, b"web"))), now=0.0)
+    schedule = Schedule(governed("web", overhead=UNBOUNDED), now=0.0)
+
+    assert schedule.note([Taken(ended, None, 1.0, 10)], now=1.0) == [(ended, None)]
+    assert not ended.has_memory
 
 
 def test_the_largest_processes_have_their_sizes_of_now(proc: FakeProc) -> None:

@@ -11,7 +11,7 @@ import pytest
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading
-from psstopd.sampling.reader import MemoryReads, Outcome
+from psstopd.sampling.reader import MemoryReads, Outcome, Taken
 from tests.fakes import memory
 from tests.waiting import wait_for
 
@@ -89,20 +89,21 @@ def asked(*pids: int) -> list[Asked]:
 
 def taken(reads: MemoryReads, *pids: int) -> dict[int, int | str]:
     """Take a pass over processes and shorten what it brings: PSS in KiB, or why there is none."""
-    outcomes = reads.take(asked(*pids))
+    outcomes = {taken.asked.identity.pid: taken.outcome for taken in reads.take(asked(*pids))}
+    assert outcomes.keys() == set(pids)
     return {
         pid: outcome.memory.pss // 1024 if isinstance(outcome, Reading) else str(outcome)
-        for pid, outcome in zip(pids, outcomes, strict=True)
+        for pid, outcome in outcomes.items()
         if outcome is not None
     }
 
 
-def late_reading(reads: MemoryReads, pid: int) -> Reading:
+def late_reading(reads: MemoryReads, pid: int) -> Taken[Asked]:
     """Take passes until a process has a reading."""
 
-    def take() -> Reading | None:
-        (outcome,) = reads.take(asked(pid))
-        return outcome if isinstance(outcome, Reading) else None
+    def take() -> Taken[Asked] | None:
+        (late,) = reads.take(asked(pid))
+        return late if isinstance(late.outcome, Reading) else None
 
     return wait_for(take, 5, "the late reading")
 
@@ -126,30 +127,28 @@ def test_each_outcome() -> None:
 
 
 def test_a_reading_says_when_and_how_long() -> None:
-    """A reading carries the moment of its end and the time that it took."""
+    """With what a read brought comes the moment of its end and the time that it took."""
     with reading() as (_, reads):
         before = time.monotonic()
-        outcomes = list(reads.take(asked(7, 8)))
+        first, second = reads.take(asked(7, 8))
         after = time.monotonic()
 
-    first, second = (outcome for outcome in outcomes if isinstance(outcome, Reading))
-    assert before <= first.taken_at <= second.taken_at <= after
+    assert before <= first.ended <= second.ended <= after
     assert 0 <= first.read_us + second.read_us <= (after - before) * 1e6
 
 
 def test_a_text_that_says_the_same_again_is_not_parsed_again() -> None:
-    """Most processes are as they were: their reading is renewed, and has a time of its own."""
+    """Most processes are as they were: they keep their reading, which was taken anew."""
     with reading() as (spaces, reads):
         (before,) = reads.take(asked(7))
-        (again,) = reads.take([Asked(Identity(7, 100), before)])
-        (other,) = reads.take([Asked(Identity(8, 100), before)])
+        (again,) = reads.take([Asked(Identity(7, 100), before.outcome)])
+        (other,) = reads.take([Asked(Identity(8, 100), before.outcome)])
 
-    assert isinstance(before, Reading)
-    assert isinstance(again, Reading)
-    assert isinstance(other, Reading)
-    assert again.memory is before.memory
-    assert again.taken_at > before.taken_at
-    assert other.memory.pss == 8 * 1024
+    assert isinstance(before.outcome, Reading)
+    assert isinstance(other.outcome, Reading)
+    assert again.outcome is before.outcome
+    assert again.ended > before.ended
+    assert other.outcome.memory.pss == 8 * 1024
     assert spaces.parsed == [b"7", b"8"]
 
 
@@ -221,11 +220,11 @@ def test_a_late_reading_is_as_old_as_it_is() -> None:
     with reading(2) as (spaces, reads):
         taken(reads, 2)
         spaces.release(2)
-        outcome = late_reading(reads, 2)
+        late = late_reading(reads, 2)
         now = time.monotonic()
 
-    assert outcome.read_us >= DEADLINE * 1e6
-    assert outcome.taken_at < now
+    assert late.read_us >= DEADLINE * 1e6
+    assert late.ended < now
 
 
 @pytest.mark.parametrize(("answer", "then"), [(AccessDenied(), {1: 1, 2: "denied"}), (ProcessGone(), {1: 1})])
@@ -258,10 +257,10 @@ def test_a_pid_that_was_reused_is_another_process() -> None:
         taken(reads, 2)
         spaces.release(2)
 
-        (outcome,) = reads.take([Asked(Identity(2, 101))])
+        (answer,) = reads.take([Asked(Identity(2, 101))])
 
-        assert isinstance(outcome, Reading)
-        assert outcome.identity == Identity(2, 101)
+        assert isinstance(answer.outcome, Reading)
+        assert answer.outcome.identity == Identity(2, 101)
 
 
 def test_many_may_hang_at_once() -> None:
@@ -305,5 +304,5 @@ def test_a_read_that_returns_at_its_deadline_is_settled_once() -> None:
         late = late_reading(reads, 1)
 
         assert outcomes == {1: "stuck", 2: 2, 3: 3}
-        assert late.memory.pss == 1024
+        assert late.outcome == Reading(Identity(1, 100), memory(1), b"1", hash(b"1"))
         assert not reads.stuck

@@ -31,7 +31,7 @@ class Spaces:
 
 def readings(pids: Iterable[int], span: bytes = b"range") -> list[Reading]:
     """Make readings of processes with one address range, started in the order of their pids."""
-    return [Reading(Identity(pid, 1000 + pid), memory(1), span, 0.0, 0) for pid in pids]
+    return [Reading(Identity(pid, 1000 + pid), memory(1), span) for pid in pids]
 
 
 def pids(identities: set[Identity]) -> set[int]:

@@ -44,7 +44,7 @@ def count(
 
 def charged(procfs: Procfs, spaces: Spaces, labels: dict[int, str], compare: Compare) -> dict[int, Charge]:
     """Charge each address space to the first process that has it, and what is shared to those who share it."""
-    readings = [Reading(Identity(pid, 0), space.memory, space.span, 0.0, 0) for pid, space in spaces.items()]
+    readings = [Reading(Identity(pid, 0), space.memory, space.span) for pid, space in spaces.items()]
     repeated = {identity.pid for identity in SharedSpaces(compare).repeated(readings)}
     of_their_own = {pid: space for pid, space in spaces.items() if pid not in repeated}
     huge = _huge_pages(procfs, of_their_own, labels)
