@@ -41,12 +41,13 @@ class Process:
         "file",
         "group",
         "has_memory",
+        "held_seconds",
         "identity",
         "inode",
         "is_kernel_thread",
         "mark",
         "outcome",
-        "read_us",
+        "read_seconds",
         "rss_pages",
         "taken_at",
     )
@@ -62,7 +63,7 @@ class Process:
         self.asked_at = now  # for its memory, or for its name while nobody watches it
         self.asked_rss_pages = self.asked_faults = 0
         self.outcome: Reading | Unreadable | None = None
-        self.taken_at, self.read_us = 0.0, 0  # when the last read ended, and what it took, if it brought a reading
+        self.taken_at = self.read_seconds = self.held_seconds = 0.0  # of the last read, if it brought a reading
         self.update(stat)
 
     def update(self, stat: Stat) -> None:

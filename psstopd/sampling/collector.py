@@ -123,8 +123,6 @@ class Collector:
         """Read those whom the governor chooses, and see who shares an address space, if that can have changed."""
         asked = self._schedule.choose(unsettled, now=now)
         changed = self._schedule.note(self._reads.take(asked), now=now)
-        for group in {process.group or "" for process in asked}:
-            self._tallies[group].age()
         for group in {process.group or "" for process, _ in changed}:
             self._tallies[group].expect()
         for group in {process.group or "" for process in unsettled if process.asked_at != now}:
@@ -139,11 +137,13 @@ class Collector:
                     tally.expect()
 
     def _sample(self, name: str, part: Part, now: float) -> tuple[Part, Sample]:
-        """Give the sample of one name, and what it was made of: as long as that is the same, it only ages."""
-        age_ms = 0 if part.oldest is None else max(0, int((now - part.oldest) * 1000))
+        """Give the sample of one name, and what it was made of: as long as that is the same, only its age is not."""
+        oldest = min([process.taken_at for process in part.processes if type(process.outcome) is Reading], default=now)
+        age_ms = max(0, int((now - oldest) * 1000))
+        read_us = int(sum([process.read_seconds for process in part.processes if process.asked_at == now]) * 1e6)
         known = self._samples.get(name)
         if known is not None and known[0] is part:
-            return part, known[1]._replace(starts=0, age_ms=age_ms, read_us=0)
+            return part, known[1]._replace(starts=0, age_ms=age_ms, read_us=read_us)
         return part, Sample(
             name=name,
             memory=part.memory,
@@ -153,7 +153,7 @@ class Collector:
             starts=sum(self._count_start(process, name) for process in part.processes),
             newest_start=part.newest_start,
             age_ms=age_ms,
-            read_us=sum(process.read_us for process in part.processes if process.asked_at == now),
+            read_us=read_us,
             top=self._slots.assign(name, part.readings, (process.identity for process in part.processes)),
         )
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from psstopd.kernel.procfs import PAGE_SIZE
-from psstopd.model import Reading, Unreadable
+from psstopd.model import Memory, Reading, Unreadable
 
 NEW = float("inf")  # how much a process moved that has never been read
 SAVED_SECONDS = 60.0  # so long may budget be saved up
@@ -44,7 +44,7 @@ class Limits(NamedTuple):
 class Subject(Protocol):
     """A process as the census last saw it, and what it was when it was last asked for its memory.
 
-    `outcome` None: it never was, and `asked_at` is when it was met. `taken_at` and `read_us` are of its last reading.
+    `outcome` None: it never was, and `asked_at` is when it was met. `taken_at` and `held_seconds` are of its last read.
     """
 
     rss_pages: int
@@ -54,7 +54,7 @@ class Subject(Protocol):
     asked_at: float
     outcome: Reading | Unreadable | None
     taken_at: float
-    read_us: int
+    held_seconds: float
 
 
 class Wish(NamedTuple):
@@ -85,7 +85,7 @@ class Rate(NamedTuple):
         return self.seconds / self.pages
 
 
-def is_settled(subject: Subject, *, now: float, max_age: float) -> bool:
+def is_settled(subject: Subject, now: float, max_age: float) -> bool:
     """Tell whether the last answer of a process still holds. A read that hangs, or brought nonsense, is no answer."""
     return (
         now - subject.asked_at < max_age
@@ -95,23 +95,19 @@ def is_settled(subject: Subject, *, now: float, max_age: float) -> bool:
     )
 
 
-def is_due(subject: Subject, *, now: float, target_share: float) -> bool:
+def is_due(subject: Subject, now: float, target_share: float) -> bool:
     """Tell whether a process has been left alone for long enough after its last read."""
-    if type(subject.outcome) is not Reading:
-        return True
-    return now >= subject.taken_at + held_seconds(subject) * (1 / target_share - 1)
+    return now >= subject.taken_at + subject.held_seconds * (1 / target_share - 1)
 
 
-def held_seconds(subject: Subject) -> float:
+def held_seconds(seconds: float, memory: Memory) -> float:
     """Give how long a read held up its target: the time it took, unless nearly all of that was waiting for the target.
 
     What a walk takes at most follows from the pages, swapped ones too. A read that waited minutes for a stuck process
     has not been in its way for minutes.
     """
-    seconds = subject.read_us * 1e-6
-    if seconds <= _LONGEST_WALK_SECONDS or type(subject.outcome) is not Reading:
+    if seconds <= _LONGEST_WALK_SECONDS:
         return seconds
-    memory = subject.outcome.memory
     pages = (memory.rss + (memory.swap_pss or 0)) / PAGE_SIZE
     return min(seconds, _LONGEST_WALK_SECONDS + pages * _LONGEST_SECONDS_A_PAGE)
 
@@ -120,7 +116,7 @@ def estimate(subject: Subject, seconds_a_page: float) -> float:
     """Give the seconds that a read will take: as long as the last one, or longer as the process has grown."""
     if type(subject.outcome) is not Reading:
         return _SECONDS_A_READ + subject.rss_pages * seconds_a_page
-    seconds = held_seconds(subject)
+    seconds = subject.held_seconds
     grown = subject.rss_pages > subject.asked_rss_pages > 0
     return seconds * subject.rss_pages / subject.asked_rss_pages if grown else seconds
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
@@ -47,20 +47,17 @@ SomeAsked = TypeVar("SomeAsked", bound=Asked)
 Text: TypeAlias = bytes | Exception  # or why there is none
 
 
-class Taken(NamedTuple, Generic[SomeAsked]):
-    """What one read brought, None from a process that has ended or has no memory; `ended` in seconds."""
-
-    asked: SomeAsked
-    outcome: Outcome | None
-    ended: float
-    read_us: int
+# Who was read, and what that brought, None from a process that has ended or has no memory; when the read ended, and how
+# long it took, in seconds.
+Taken: TypeAlias = tuple[SomeAsked, Outcome | None, float, float]
 
 
 class _Batch:
     """What one worker is asked for, shared with who asked."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
-        self.identities = [each.identity for each in asked]
+        self.asked = asked
+        self.pids = [each.identity.pid for each in asked]
         self.marks = [each.outcome.mark if type(each.outcome) is Reading else None for each in asked]
         self.began = 0.0
         # When each read ended, in order, or None where it is given up. The next one is under way. It is entered by its
@@ -95,10 +92,10 @@ class MemoryReads:
         if late := self._collect_late():
             for each in [each for each in asked if each.identity in late]:
                 text, began, ended = late[each.identity]
-                yield Taken(each, self._outcome(each, text), ended, int((ended - began) * 1e6))
+                yield each, self._outcome(each, text), ended, ended - began
             asked = [each for each in asked if each.identity not in late]
         if self.stuck:
-            yield from [Taken(each, Unreadable.STUCK, 0.0, 0) for each in asked if each.identity in self.stuck]
+            yield from [(each, Unreadable.STUCK, 0.0, 0.0) for each in asked if each.identity in self.stuck]
             asked = [each for each in asked if each.identity not in self.stuck]
         self._patience = self._deadline
         first = 0
@@ -109,10 +106,10 @@ class MemoryReads:
             for number, end in batch.ends.items():
                 each = some[number]
                 if end is None:
-                    yield Taken(each, Unreadable.STUCK, 0.0, 0)
+                    yield each, Unreadable.STUCK, 0.0, 0.0
                 else:
                     outcome = self._outcome(each, batch.texts[number]) if number in batch.texts else each.outcome
-                    yield Taken(each, outcome, end, int((end - began) * 1e6))
+                    yield each, outcome, end, end - began
                     began = end
 
     def _outcome(self, asked: Asked, text: Text) -> Outcome | None:
@@ -141,7 +138,7 @@ class MemoryReads:
         settled = -1
         while not batch.done.wait(self._patience):
             before, settled = settled, len(batch.ends)
-            if before == settled < len(batch.identities) and self._give_up(batch, settled):
+            if before == settled < len(asked) and self._give_up(batch, settled):
                 self._patience = max(self._patience / 2, SHORTEST_DEADLINE_SECONDS)
                 break
         return batch
@@ -150,7 +147,7 @@ class MemoryReads:
         """Leave a worker to the read that it hangs in, unless that read has just returned."""
         if batch.ends.setdefault(number, None) is not None:
             return False
-        self.stuck.add(batch.identities[number])
+        self.stuck.add(batch.asked[number].identity)
         self._jobs = self._start_worker()
         return True
 
@@ -167,16 +164,16 @@ class MemoryReads:
         """Read a batch to its end; False when one of its reads was given up meanwhile."""
         read, clock, marks = self._source.text, self._clock, batch.marks
         batch.began = began = clock()
-        for number, identity in enumerate(batch.identities):
+        for number, pid in enumerate(batch.pids):
             try:
-                text: Text = read(identity.pid)
+                text: Text = read(pid)
                 if hash(text) != marks[number]:
                     batch.texts[number] = text
             except (ProcessGone, NoAddressSpace, AccessDenied, Unparseable, OSError) as error:
                 text = batch.texts[number] = error
             ended = clock()
             if batch.ends.setdefault(number, ended) is None:
-                self._late[identity] = text, began, ended
+                self._late[batch.asked[number].identity] = text, began, ended
                 return False
             began = ended
         batch.done.set()

@@ -30,13 +30,13 @@ class Schedule:
     def unsettled(self, processes: Iterable[Process], *, now: float) -> list[Process]:
         """Give those whose last answer may not hold any more."""
         is_settled, max_age = governor.is_settled, self._limits.max_age
-        return [process for process in processes if not is_settled(process, now=now, max_age=max_age)]
+        return [process for process in processes if not is_settled(process, now, max_age)]
 
     def choose(self, unsettled: Sequence[Process], *, now: float) -> list[Process]:
         """Give those to be read now. Stuck ones are among them: they are not read, but may have answered meanwhile."""
         self._refill(now)
-        is_due, target_share = governor.is_due, self._limits.target_share
-        due = [process for process in unsettled if is_due(process, now=now, target_share=target_share)]
+        is_due, share = governor.is_due, self._limits.target_share
+        due = [process for process in unsettled if is_due(process, now, share)]
         estimate, rate = governor.estimate, self._rate.seconds_a_page
         seconds = [estimate(process, rate) for process in due]
         allowance = governor.allowance(self._saved, self._limits)
@@ -58,8 +58,8 @@ class Schedule:
         Gives those whose outcome is another one, each with that before; and those who have ended.
         """
         changed, count, pages, seconds = [], 0, 0, 0.0
-        for process, outcome, ended, read_us in reads:
-            process.asked_at, process.taken_at, process.read_us = now, ended, read_us
+        for process, outcome, ended, took in reads:
+            process.asked_at, process.taken_at, process.read_seconds, process.held_seconds = now, ended, 0.0, 0.0
             process.asked_rss_pages = process.rss_pages
             process.asked_faults = process.faults
             if outcome is not process.outcome or outcome is None:
@@ -68,8 +68,9 @@ class Schedule:
             if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
                 process.has_memory, process.mark = False, NO_MARK
             elif type(outcome) is Reading:
+                process.read_seconds, process.held_seconds = took, governor.held_seconds(took, outcome.memory)
                 pages += process.rss_pages
-                seconds += governor.held_seconds(process)
+                seconds += process.held_seconds
                 count += 1
         self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=count)
         self._reading = seconds

@@ -11,8 +11,7 @@ from psstopd.sampling.census import Process
 class Part(NamedTuple):
     """What the processes of one name come to; `memory` and `pss_max` are None where none of them was readable.
 
-    `counted` are those in the sum. `oldest` is when the oldest of their readings was taken. `pending` counts those that
-    nobody has read yet, for want of budget.
+    `counted` are those in the sum. `pending` counts those that nobody has read yet, for want of budget.
     """
 
     memory: Memory | None = NO_MEMORY
@@ -20,7 +19,6 @@ class Part(NamedTuple):
     processes: Sequence[Process] = ()
     unreadable: Sequence[Unreadable] = ()
     newest_start: int = 0
-    oldest: float | None = None
     counted: Sequence[Process] = ()
     pending: int = 0
 
@@ -36,11 +34,11 @@ class Part(NamedTuple):
 class Tally:
     """One name's processes and their sum; lives while the name has processes."""
 
-    __slots__ = ("_again", "_aged", "_part", "_stale", "processes")
+    __slots__ = ("_again", "_part", "_stale", "processes")
 
     def __init__(self) -> None:
         self.processes: list[Process] = []
-        self._stale = self._again = self._aged = False
+        self._stale = self._again = False
         self._part = Part()
 
     def see(self, processes: list[Process]) -> bool:
@@ -58,17 +56,11 @@ class Tally:
         self._stale = True
         self._again = self._again or again
 
-    def age(self) -> None:
-        """Expect the same sum, of newer readings."""
-        self._aged = True
-
     def sum(self, repeated: set[Identity]) -> Part:
         """Give the sum, the very same if nothing changed; the memory of those in `repeated` is counted elsewhere."""
         if self._stale:
             self._part = _sum([process for process in self.processes if process.has_memory], repeated)
-        elif self._aged:
-            self._part = self._part._replace(oldest=_oldest(self._part.processes))
-        self._stale = self._aged = False
+        self._stale = False
         return self._part
 
 
@@ -84,14 +76,9 @@ def _sum(processes: list[Process], repeated: set[Identity]) -> Part:
         processes,
         unreadable,
         max([process.identity.start_time for process in processes], default=0),
-        _oldest(read),
         counted,
         len(processes) - len(read) - len(unreadable),
     )
-
-
-def _oldest(processes: Sequence[Process]) -> float | None:
-    return min([process.taken_at for process in processes if type(process.outcome) is Reading], default=None)
 
 
 def _resident_now(memories: Sequence[Memory], processes: Sequence[Process]) -> Memory:
@@ -117,7 +104,6 @@ def merge(parts: Sequence[Part]) -> Part:
         [process for part in parts for process in part.processes],
         [reason for part in parts for reason in part.unreadable],
         max((part.newest_start for part in parts), default=0),
-        min((part.oldest for part in parts if part.oldest is not None), default=None),
         [process for part in parts for process in part.counted],
         sum(part.pending for part in parts),
     )

@@ -10,7 +10,6 @@ from psstopd.kernel.procfs import parse_stat
 from psstopd.model import Memory, Unreadable
 from psstopd.sampling.census import Process
 from psstopd.sampling.collector import Collector
-from psstopd.sampling.reader import Taken
 from psstopd.sampling.schedule import Schedule
 from tests.collecting import collector, config, kib, named, samples
 from tests.fakes import KIB, Clock, FakeProc, FakeProcess, memory, stat_text
@@ -280,7 +279,7 @@ def test_who_has_ended_changes_the_sum() -> None:
     ended = Process(7, parse_stat(7, stat_text(FakeProcess(7, b"web"))), now=0.0)
     schedule = Schedule(governed("web", overhead=UNBOUNDED), now=0.0)
 
-    assert schedule.note([Taken(ended, None, 1.0, 10)], now=1.0) == [(ended, None)]
+    assert schedule.note([(ended, None, 1.0, 1e-5)], now=1.0) == [(ended, None)]
     assert not ended.has_memory
 
 

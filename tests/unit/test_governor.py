@@ -28,14 +28,14 @@ class Target:
         self.faults = self.asked_faults = faults
         self.asked_at = 0.0
         self.outcome: Reading | Unreadable | None = None
-        self.taken_at, self.read_us = 0.0, 0
+        self.taken_at = self.held_seconds = 0.0
 
     def read(self, now: float, *, takes: float, waits: float = 0.0) -> None:
         """Take a reading."""
         took = takes + waits
         size = memory(max(self.rss_pages * 4, int(takes / 19e-9) * 4))
         self.outcome = Reading(Identity(7, 1), size, b"7-8")
-        self.taken_at, self.read_us = now + took, int(took * 1e6)
+        self.taken_at, self.held_seconds = now + took, governor.held_seconds(took, size)
         self.asked_at, self.asked_rss_pages, self.asked_faults = now, self.rss_pages, self.faults
 
 
@@ -124,7 +124,7 @@ def test_a_pause_ends(length: float, share: float) -> None:
     target = Target()
     target.read(100.0, takes=length)
 
-    assert governor.is_due(target, now=100.0 + length / share + 1e-3, target_share=share)
+    assert governor.is_due(target, 100.0 + length / share + 1e-3, share)
 
 
 def test_waiting_is_no_harm() -> None:
@@ -132,8 +132,8 @@ def test_waiting_is_no_harm() -> None:
     target = Target()
     target.read(0.0, takes=20e-6, waits=300.0)
 
-    assert governor.held_seconds(target) < 0.02
-    assert governor.is_due(target, now=305.0, target_share=0.005)
+    assert target.held_seconds < 0.02
+    assert governor.is_due(target, 305.0, 0.005)
 
 
 @given(pages, st.integers(0, 10**9), st.floats(0, 3600), moments)
@@ -143,7 +143,7 @@ def test_who_did_not_move_is_settled_for_max_age(rss: int, faults: int, max_age:
     target.read(begin, takes=1e-4)
 
     def is_settled(now: float) -> bool:
-        return governor.is_settled(target, now=now, max_age=max_age)
+        return governor.is_settled(target, now, max_age)
 
     assert is_settled(begin) == (max_age > 0)
     assert is_settled(begin + max_age * 0.99) == (max_age > 0 and begin + max_age * 0.99 - begin < max_age)
@@ -182,7 +182,7 @@ def test_who_moved_is_not_settled(change: Callable[[Target], None]) -> None:
     target.read(0.0, takes=1e-4)
     change(target)
 
-    assert not governor.is_settled(target, now=1.0, max_age=60)
+    assert not governor.is_settled(target, 1.0, 60)
 
 
 def test_a_refusal_is_an_answer() -> None:
@@ -190,8 +190,8 @@ def test_a_refusal_is_an_answer() -> None:
     target = Target()
     target.outcome = Unreadable.DENIED
 
-    assert governor.is_settled(target, now=1.0, max_age=60)
-    assert not governor.is_settled(target, now=60.0, max_age=60)
+    assert governor.is_settled(target, 1.0, 60)
+    assert not governor.is_settled(target, 60.0, 60)
 
 
 def test_before_its_first_read_a_process_is_judged_by_its_size() -> None:

@@ -11,7 +11,7 @@ import pytest
 from psstopd.kernel.errors import AccessDenied, NoAddressSpace, ProcessGone, Unparseable
 from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading
-from psstopd.sampling.reader import MemoryReads, Outcome, Taken
+from psstopd.sampling.reader import MemoryReads, Outcome
 from tests.fakes import memory
 from tests.waiting import wait_for
 
@@ -72,6 +72,15 @@ class Asked(NamedTuple):
     outcome: Outcome | None = None
 
 
+class Brought(NamedTuple):
+    """What one read brought, by name."""
+
+    asked: Asked
+    outcome: Outcome | None
+    ended: float
+    seconds: float
+
+
 @contextmanager
 def reading(*hanging: int) -> Iterator[tuple[Spaces, MemoryReads]]:
     """Give spaces and what reads them; let everything return at the end."""
@@ -82,6 +91,11 @@ def reading(*hanging: int) -> Iterator[tuple[Spaces, MemoryReads]]:
         spaces.release_all()
 
 
+def take(reads: MemoryReads, *processes: Asked) -> list[Brought]:
+    """Take a pass over processes."""
+    return [Brought(*each) for each in reads.take(processes)]
+
+
 def asked(*pids: int) -> list[Asked]:
     """Ask for processes that started together."""
     return [Asked(Identity(pid, 100)) for pid in pids]
@@ -89,7 +103,7 @@ def asked(*pids: int) -> list[Asked]:
 
 def taken(reads: MemoryReads, *pids: int) -> dict[int, int | str]:
     """Take a pass over processes and shorten what it brings: PSS in KiB, or why there is none."""
-    outcomes = {taken.asked.identity.pid: taken.outcome for taken in reads.take(asked(*pids))}
+    outcomes = {brought.asked.identity.pid: brought.outcome for brought in take(reads, *asked(*pids))}
     assert outcomes.keys() == set(pids)
     return {
         pid: outcome.memory.pss // 1024 if isinstance(outcome, Reading) else str(outcome)
@@ -98,24 +112,24 @@ def taken(reads: MemoryReads, *pids: int) -> dict[int, int | str]:
     }
 
 
-def late_reading(reads: MemoryReads, pid: int) -> Taken[Asked]:
+def late_reading(reads: MemoryReads, pid: int) -> Brought:
     """Take passes until a process has a reading."""
 
-    def take() -> Taken[Asked] | None:
-        (late,) = reads.take(asked(pid))
+    def take_one() -> Brought | None:
+        (late,) = take(reads, *asked(pid))
         return late if isinstance(late.outcome, Reading) else None
 
-    return wait_for(take, 5, "the late reading")
+    return wait_for(take_one, 5, "the late reading")
 
 
 def returned(reads: MemoryReads, pids: list[int], done: Callable[[dict[int, int | str]], bool]) -> dict[int, int | str]:
     """Take passes until one is as expected, and give that one."""
 
-    def take() -> dict[int, int | str] | None:
+    def take_all() -> dict[int, int | str] | None:
         outcomes = taken(reads, *pids)
         return outcomes if done(outcomes) else None
 
-    return wait_for(take, 5, "the late reading is used")
+    return wait_for(take_all, 5, "the late reading is used")
 
 
 def test_each_outcome() -> None:
@@ -130,19 +144,19 @@ def test_a_reading_says_when_and_how_long() -> None:
     """With what a read brought comes the moment of its end and the time that it took."""
     with reading() as (_, reads):
         before = time.monotonic()
-        first, second = reads.take(asked(7, 8))
+        first, second = take(reads, *asked(7, 8))
         after = time.monotonic()
 
     assert before <= first.ended <= second.ended <= after
-    assert 0 <= first.read_us + second.read_us <= (after - before) * 1e6
+    assert 0 <= first.seconds + second.seconds <= after - before
 
 
 def test_a_text_that_says_the_same_again_is_not_parsed_again() -> None:
     """Most processes are as they were: they keep their reading, which was taken anew."""
     with reading() as (spaces, reads):
-        (before,) = reads.take(asked(7))
-        (again,) = reads.take([Asked(Identity(7, 100), before.outcome)])
-        (other,) = reads.take([Asked(Identity(8, 100), before.outcome)])
+        (before,) = take(reads, *asked(7))
+        (again,) = take(reads, Asked(Identity(7, 100), before.outcome))
+        (other,) = take(reads, Asked(Identity(8, 100), before.outcome))
 
     assert isinstance(before.outcome, Reading)
     assert isinstance(other.outcome, Reading)
@@ -223,7 +237,7 @@ def test_a_late_reading_is_as_old_as_it_is() -> None:
         late = late_reading(reads, 2)
         now = time.monotonic()
 
-    assert late.read_us >= DEADLINE * 1e6
+    assert late.seconds >= DEADLINE
     assert late.ended < now
 
 
@@ -257,7 +271,7 @@ def test_a_pid_that_was_reused_is_another_process() -> None:
         taken(reads, 2)
         spaces.release(2)
 
-        (answer,) = reads.take([Asked(Identity(2, 101))])
+        (answer,) = take(reads, Asked(Identity(2, 101)))
 
         assert isinstance(answer.outcome, Reading)
         assert answer.outcome.identity == Identity(2, 101)
