@@ -21,9 +21,10 @@ class Part(NamedTuple):
     mappings: int = 0
 
 
-# A read costs the more, and all else the less, the more memory there is. Programs of servers, 16 MiB each on average,
-# which take the kernel some 80 µs a read; and a worst case where nearly all of them are next to nothing.
-SERVERS = (Part(400, 4), Part(110, 32), Part(6, 512))
+# A read costs the more, and all else the less, the more memory there is. Programs of servers, 13 and 16 MiB each on
+# average, which take the kernel 50 to 80 µs a read; and a worst case where nearly all of them are next to nothing.
+SERVERS = (Part(700, 4), Part(196, 32), Part(4, 512))
+FEWER_SERVERS = (Part(400, 4), Part(110, 32), Part(6, 512))
 TINY = (Part(800, 0), Part(100, 32), Part(8, 512))
 HOUSEHOLD = (Part(150, 0), Part(50, 8))  # with 50 names: four processes for each
 

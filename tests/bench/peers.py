@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 from tests.bench import exporter
 from tests.bench.contenders import EXPORTER, FLOOR, TICK, Contender, Cost, contenders
-from tests.bench.crowd import PREFIX, TINY, Part, compiled, crowd
+from tests.bench.crowd import PREFIX, SERVERS, TINY, Part, compiled, crowd
 from tests.bench.dialogue import Dialogue, dialogue
 from tests.bench.table import MIB, Row, at_most, spread
 
 BOUND = 0.28
-MANY = (Part(700, 4), Part(196, 32), Part(4, 512))  # 13 MiB on average, with the target
 TARGET_MIB = 512
 _ROUNDS, _ROUNDS_SHORT = 15, 5
 _PASSES = 3  # in each round: an exporter's CPU is known to the hundredth of a second
@@ -70,7 +69,7 @@ def bench(*, short: bool) -> list[Row]:
     """Compare all of them over an ordinary crowd, and over one of which most are next to nothing."""
     rounds = _ROUNDS_SHORT if short else _ROUNDS
     rows = [Row("a pass, and the longest wait of a process for its own address space", f"{TARGET_MIB} MiB of 4 KiB")]
-    for parts in (MANY,) if short else (MANY, TINY):
+    for parts in (SERVERS,) if short else (SERVERS, TINY):
         rows += _rows(measure(parts, rounds))
     return rows
 
