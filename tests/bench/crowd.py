@@ -14,16 +14,29 @@ PREFIX = f"psb{os.getpid()}-"  # what all of them are called, and nothing else, 
 
 
 class Part(NamedTuple):
-    """Some processes of one size: that much anonymous memory, every 4 KiB page of it touched, and further mappings."""
+    """Some processes of one size: that much anonymous memory, every 4 KiB page of it touched.
+
+    Each has some 25 mappings, one thread and three files; and further ones.
+    """
 
     processes: int
     mib: int
     mappings: int = 0
+    threads: int = 0
+    files: int = 0
 
 
-# A read costs the more, and all else the less, the more memory there is. Programs of servers, 13 and 16 MiB each on
-# average, which take the kernel 50 to 80 µs a read; and a worst case where nearly all of them are next to nothing.
-SERVERS = (Part(700, 4), Part(196, 32), Part(4, 512))
+# What servers run: shells and small daemons like bash, which has 43 mappings; interpreters, of which Python has 147 and
+# with its packages 315; servers in Go, like VictoriaMetrics' with 75 mappings, 7 threads and 13 files; and a few large
+# ones. 14 MiB each on average.
+SERVERS = (
+    Part(600, 4, mappings=20),
+    Part(250, 20, mappings=120, threads=1, files=3),
+    Part(42, 48, mappings=50, threads=6, files=10),
+    Part(8, 384, mappings=500, threads=40, files=100),
+)
+# A read costs the more, and all else the less, the more memory and mappings there are. In these crowds each process has
+# the fewest mappings that it can have; in the second, nearly all of them have next to no memory either.
 FEWER_SERVERS = (Part(400, 4), Part(110, 32), Part(6, 512))
 TINY = (Part(800, 0), Part(100, 32), Part(8, 512))
 HOUSEHOLD = (Part(150, 0), Part(50, 8))  # with 50 names: four processes for each
@@ -44,12 +57,12 @@ def crowd(parts: Sequence[Part], directory: Path, *, names: int = 50) -> Iterato
     the memory behind it takes system calls that no ordinary crowd of programs needs.
     """
     program = str(compiled("crowd.c", directory))
-    sizes = [(part.mib, part.mappings) for part in parts for _ in range(part.processes)]
+    each = [list(map(str, part[1:])) for part in parts for _ in range(part.processes)]
     pids: list[int] = []
     read, write = os.pipe()
     try:
-        for number, (mib, mappings) in enumerate(sizes):
-            argv = [program, f"{PREFIX}{number % names:02}", str(mib), str(mappings)]
+        for number, sizes in enumerate(each):
+            argv = [program, f"{PREFIX}{number % names:02}", *sizes]
             to_pipe = [(os.POSIX_SPAWN_DUP2, write, 1)]
             pids.append(os.posix_spawn(program, argv, {}, file_actions=to_pipe))
         _await_bytes(read, len(pids))
