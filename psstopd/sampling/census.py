@@ -244,8 +244,10 @@ class Census:
 
     def _judge(self, process: Process) -> None:
         pid = process.identity.pid
-        program = sys.intern(printable(full_name(self._procfs, pid, process.comm)))  # many have one name
-        process.group = self._rules.group(Facts(self._procfs, pid, program))
+        program = printable(full_name(self._procfs, pid, process.comm))
+        group = self._rules.group(Facts(self._procfs, pid, program))
+        # Many have one name. The program is not interned: each that is soon dropped would leave a hole in that table.
+        process.group = group and sys.intern(group)
         if process.group is None:
             self._unwatch(process)
             if pid not in self._unwatched:
