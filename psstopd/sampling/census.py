@@ -43,7 +43,6 @@ class Process:
         "has_memory",
         "held_seconds",
         "identity",
-        "inode",
         "is_kernel_thread",
         "mark",
         "outcome",
@@ -52,8 +51,7 @@ class Process:
         "taken_at",
     )
 
-    def __init__(self, inode: int, stat: Stat, now: float) -> None:
-        self.inode = inode
+    def __init__(self, stat: Stat, now: float) -> None:
         self.identity: Identity = stat.identity
         self.is_kernel_thread = stat.is_kernel_thread
         self.group: str | None = None
@@ -141,7 +139,7 @@ class Census:
             del known[name]
         # By pid, like the kernel: in that order all later work goes through memory, the kernel's and our own.
         for name, inode in [entry for entry in listing.items() if known.get(entry[0]) != entry[1]]:
-            if not name.isdecimal() or self._meet(int(name), inode):
+            if not name.isdecimal() or self._meet(int(name)):
                 known[name] = inode
             else:  # it is to be new again on the next pass
                 known.pop(name, None)
@@ -153,19 +151,18 @@ class Census:
             self._unwatch(process)
             self._unwatched.pop(process.identity.pid, None)
 
-    def _meet(self, pid: int, inode: int) -> bool:
+    def _meet(self, pid: int) -> bool:
         """Take in a process that is new, or whose directory the kernel forgot and made anew; False if it can't be."""
         before = self._known.get(pid)
         try:
             stat = self._procfs.stat(pid)
             if before is not None and before.identity == stat.identity:
-                before.inode = inode
                 if not before.is_kernel_thread and before.group is None:
                     self._rename(before, stat.comm)
                 return True
             if before is not None:
                 self._drop(str(pid))
-            process = self._known[pid] = Process(inode, stat, self._looked_at)
+            process = self._known[pid] = Process(stat, self._looked_at)
             if not process.is_kernel_thread:
                 self._judge(process)
                 if process.group is None:

@@ -276,7 +276,7 @@ def test_who_turns_out_to_share_counts_once(proc: FakeProc, clock: Clock) -> Non
 
 def test_who_has_ended_changes_the_sum() -> None:
     """Though nothing was known of it just before either, since its stat could not be read."""
-    ended = Process(7, parse_stat(7, stat_text(FakeProcess(7, b"web"))), now=0.0)
+    ended = Process(parse_stat(7, stat_text(FakeProcess(7, b"web"))), now=0.0)
     schedule = Schedule(governed("web", overhead=UNBOUNDED), now=0.0)
 
     assert schedule.note([(ended, None, 1.0, 1e-5)], now=1.0) == [(ended, None)]

@@ -18,7 +18,7 @@ def memory(pss: int, *, uss: int, mapped: int = 0) -> Memory:
 
 def process(pid: int, its: Memory, *, asked_at: float = BEFORE) -> Process:
     """Give a process that has been read."""
-    one = Process(pid, parse_stat(pid, stat_text(FakeProcess(pid, b"web"))), asked_at)
+    one = Process(parse_stat(pid, stat_text(FakeProcess(pid, b"web"))), asked_at)
     one.outcome = Reading(one.identity, its, b"span")
     return one
 
