@@ -134,7 +134,7 @@ class Census:
         known, listing = self._listing, self._procfs.listing()
         if listing == known:
             return
-        for name in known.keys() - listing.keys():
+        for name in [name for name in known if name not in listing]:
             self._drop(name)
             del known[name]
         # By pid, like the kernel: in that order all later work goes through memory, the kernel's and our own.

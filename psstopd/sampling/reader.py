@@ -1,8 +1,8 @@
 """Read the memory of many processes in a thread of their own, so that a read that hangs holds up nobody else.
 
 A read blocks while its target holds its mmap lock for writing, and nothing can interrupt it. Texts are therefore read
-in a worker thread; when one read is over its deadline, that worker is left to it and another takes the rest. Texts that
-say something new are parsed by the caller's thread, some at a time: alternating between the two would take longer.
+in a worker thread; when one read is over its deadline, that worker is left to it and another takes the rest. The worker
+keeps no text: 4 KiB for each process, at the moment when all of them say something new, would never be given back.
 """
 
 import threading
@@ -44,9 +44,6 @@ class Asked(Protocol):
 
 
 SomeAsked = TypeVar("SomeAsked", bound=Asked)
-Text: TypeAlias = bytes | Exception  # or why there is none
-
-
 # Who was read, and what that brought, None from a process that has ended or has no memory; when the read ended, and how
 # long it took, in seconds.
 Taken: TypeAlias = tuple[SomeAsked, Outcome | None, float, float]
@@ -58,13 +55,13 @@ class _Batch:
     def __init__(self, asked: Sequence[Asked]) -> None:
         self.asked = asked
         self.pids = [each.identity.pid for each in asked]
-        self.marks = [each.outcome.mark if type(each.outcome) is Reading else None for each in asked]
+        self.outcomes = [each.outcome for each in asked]
+        self.marks = [outcome.mark if type(outcome) is Reading else None for outcome in self.outcomes]
         self.began = 0.0
         # When each read ended, in order, or None where it is given up. The next one is under way. It is entered by its
         # worker, or by who gives it up, whoever comes first: setdefault is one step for all threads, and a lock would
         # cost as much as the rest of this.
         self.ends: dict[int, float | None] = {}
-        self.texts: dict[int, Text] = {}  # that say something new
         self.done = threading.Event()
 
 
@@ -80,7 +77,7 @@ class MemoryReads:
         self._source = source
         self._clock = clock
         self._deadline = self._patience = deadline_seconds
-        self._late: dict[Identity, tuple[Text, float, float]] = {}  # with when it began and ended
+        self._late: dict[Identity, tuple[Outcome | None, float, float]] = {}  # with when it ended, and what it took
         self.stuck: set[Identity] = set()
         self._jobs = self._start_worker()
 
@@ -91,8 +88,7 @@ class MemoryReads:
         """
         if late := self._collect_late():
             for each in [each for each in asked if each.identity in late]:
-                text, began, ended = late[each.identity]
-                yield each, self._outcome(each, text), ended, ended - began
+                yield each, *late[each.identity]
             asked = [each for each in asked if each.identity not in late]
         if self.stuck:
             yield from [(each, Unreadable.STUCK, 0.0, 0.0) for each in asked if each.identity in self.stuck]
@@ -103,26 +99,14 @@ class MemoryReads:
             batch = self._read(some)
             first += len(batch.ends)
             began = batch.began
-            for number, end in batch.ends.items():
-                each = some[number]
-                if end is None:
+            for each, outcome, ended in zip(some, batch.outcomes, batch.ends.values(), strict=False):
+                if ended is None:
                     yield each, Unreadable.STUCK, 0.0, 0.0
                 else:
-                    outcome = self._outcome(each, batch.texts[number]) if number in batch.texts else each.outcome
-                    yield each, outcome, end, end - began
-                    began = end
+                    yield each, outcome, ended, ended - began
+                    began = ended
 
-    def _outcome(self, asked: Asked, text: Text) -> Outcome | None:
-        """Say what a text means, or that there is none."""
-        if isinstance(text, Exception):
-            return _meaning(text)
-        try:
-            space = self._source.parse(text)
-        except Unparseable as error:
-            return _meaning(error)
-        return Reading(asked.identity, space.memory, space.span, hash(text))
-
-    def _collect_late(self) -> dict[Identity, tuple[Text, float, float]]:
+    def _collect_late(self) -> dict[Identity, tuple[Outcome | None, float, float]]:
         """Take over what stuck reads have brought since the last pass."""
         returned = {identity: self._late.pop(identity) for identity in list(self._late)}
         self.stuck -= returned.keys()
@@ -162,18 +146,19 @@ class MemoryReads:
 
     def _do(self, batch: _Batch) -> bool:
         """Read a batch to its end; False when one of its reads was given up meanwhile."""
-        read, clock, marks = self._source.text, self._clock, batch.marks
+        read, clock, marks, outcomes = self._source.text, self._clock, batch.marks, batch.outcomes
         batch.began = began = clock()
         for number, pid in enumerate(batch.pids):
             try:
-                text: Text = read(pid)
-                if hash(text) != marks[number]:
-                    batch.texts[number] = text
+                text = read(pid)
+                if (mark := hash(text)) != marks[number]:
+                    memory, span, *_ = self._source.parse(text)
+                    outcomes[number] = Reading(batch.asked[number].identity, memory, span, mark)
             except (ProcessGone, NoAddressSpace, AccessDenied, Unparseable, OSError) as error:
-                text = batch.texts[number] = error
+                outcomes[number] = _meaning(error)
             ended = clock()
             if batch.ends.setdefault(number, ended) is None:
-                self._late[batch.asked[number].identity] = text, began, ended
+                self._late[batch.asked[number].identity] = outcomes[number], ended, ended - began
                 return False
             began = ended
         batch.done.set()

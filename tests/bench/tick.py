@@ -105,6 +105,8 @@ def _round(ticks: Dialogue, floor: Dialogue, pids: list[int], *, is_busy: bool) 
     if is_busy:
         subprocess.run(["true"], check=True)
     tick_us, _, processes, oldest_ms, _ = ticks.ask(count)
+    if is_busy:  # whose caches are then as cold
+        subprocess.run(["true"], check=True)
     floor_us, _, reads = floor.ask(count, *pids)
     assert (processes, reads, oldest_ms) == (len(pids), len(pids), 0), (processes, reads, oldest_ms)
     return tick_us, floor_us
