@@ -11,7 +11,7 @@ from psstopd.model import Identity, Reading, Sample, Unreadable
 from psstopd.sampling.census import Census, Process
 from psstopd.sampling.cmdlines import PatientProcfs
 from psstopd.sampling.drift import Drift
-from psstopd.sampling.reader import MemoryReads, Outcome
+from psstopd.sampling.reader import MemoryReads
 from psstopd.sampling.roster import Roster
 from psstopd.sampling.rules import Rules
 from psstopd.sampling.schedule import Schedule
@@ -123,12 +123,11 @@ class Collector:
         """Read those whom the governor chooses, and see who shares an address space, if that can have changed."""
         asked = self._schedule.choose(unsettled, now=now)
         changed = self._schedule.note(self._reads.take(asked), now=now)
-        for group in {process.group or "" for process, _ in changed}:
+        for group in {process.group or "" for process in changed.processes}:
             self._tallies[group].expect()
         for group in {process.group or "" for process in unsettled if process.asked_at != now}:
             self._tallies[group].expect(again=True)
-        moved = any(_span(process.outcome) != _span(before) for process, before in changed)
-        if moved or came_or_went or self._repeated:
+        if changed.has_moved or came_or_went or self._repeated:
             readings = (process.outcome for tally in self._tallies.values() for process in tally.processes)
             repeated = self._shared.repeated(reading for reading in readings if isinstance(reading, Reading))
             if repeated != self._repeated:
@@ -164,10 +163,6 @@ class Collector:
         process.counted_in = process.group
         counted_before = self._newest_starts.get(name, -1) if self._first_pass else -1
         return process.identity.start_time > counted_before
-
-
-def _span(outcome: Outcome | None) -> bytes | None:
-    return outcome.span if isinstance(outcome, Reading) else None
 
 
 def _pss(part: Part) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from psstopd.config import Config
 from psstopd.model import Reading, Unreadable
@@ -9,6 +10,13 @@ from psstopd.sampling import governor
 from psstopd.sampling.census import NO_MARK, Process
 from psstopd.sampling.governor import Limits, Rate, Wish
 from psstopd.sampling.reader import Outcome, Taken
+
+
+class Changes(NamedTuple):
+    """Who has another outcome than before, or has ended; and whether anybody has another address range."""
+
+    processes: list[Process]
+    has_moved: bool
 
 
 class Schedule:
@@ -52,18 +60,16 @@ class Schedule:
         chosen, self._lead = governor.plan(wishes, allowance, self._lead)
         return stuck + [due[wish.subject] for wish in chosen]
 
-    def note(self, reads: Iterable[Taken[Process]], *, now: float) -> list[tuple[Process, Outcome | None]]:
-        """Keep what reads have brought with their processes, and learn from what they took.
-
-        Gives those whose outcome is another one, each with that before; and those who have ended.
-        """
-        changed, count, pages, seconds = [], 0, 0, 0.0
+    def note(self, reads: Iterable[Taken[Process]], *, now: float) -> Changes:
+        """Keep what reads have brought with their processes, and learn from what they took."""
+        changed, has_moved, count, pages, seconds = [], False, 0, 0, 0.0
         for process, outcome, ended, took in reads:
             process.asked_at, process.taken_at, process.read_seconds, process.held_seconds = now, ended, 0.0, 0.0
             process.asked_rss_pages = process.rss_pages
             process.asked_faults = process.faults
             if outcome is not process.outcome or outcome is None:
-                changed.append((process, process.outcome))
+                changed.append(process)
+                has_moved = has_moved or _span(outcome) != _span(process.outcome)
                 process.outcome = outcome
             if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
                 process.has_memory, process.mark = False, NO_MARK
@@ -74,7 +80,7 @@ class Schedule:
                 count += 1
         self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=count)
         self._reading = seconds
-        return changed
+        return Changes(changed, has_moved)
 
     def _refill(self, now: float) -> None:
         cpu = self._cpu_time()
@@ -86,3 +92,7 @@ class Schedule:
             limits=self._limits,
         )
         self._filled_at, self._cpu_then = now, cpu
+
+
+def _span(outcome: Outcome | None) -> bytes | None:
+    return outcome.span if isinstance(outcome, Reading) else None

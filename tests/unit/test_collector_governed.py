@@ -10,7 +10,7 @@ from psstopd.kernel.procfs import parse_stat
 from psstopd.model import Memory, Unreadable
 from psstopd.sampling.census import Process
 from psstopd.sampling.collector import Collector
-from psstopd.sampling.schedule import Schedule
+from psstopd.sampling.schedule import Changes, Schedule
 from tests.collecting import collector, config, kib, named, samples
 from tests.fakes import KIB, Clock, FakeProc, FakeProcess, memory, stat_text
 
@@ -279,7 +279,7 @@ def test_who_has_ended_changes_the_sum() -> None:
     ended = Process(parse_stat(7, stat_text(FakeProcess(7, b"web"))), now=0.0)
     schedule = Schedule(governed("web", overhead=UNBOUNDED), now=0.0)
 
-    assert schedule.note([(ended, None, 1.0, 1e-5)], now=1.0) == [(ended, None)]
+    assert schedule.note([(ended, None, 1.0, 1e-5)], now=1.0) == Changes([ended], has_moved=False)
     assert not ended.has_memory
 
 
