@@ -91,19 +91,6 @@ class Procfs:
         with os.scandir(self.root) as entries:
             return {entry.name: entry.inode() for entry in entries}
 
-    def turnover(self) -> tuple[bytes, bytes] | None:
-        """Give what changes when anybody comes or goes: the last pid given, and the number of threads; see loadavg.
-
-        They count for our own PID namespace: None where this /proc is of another one, or does not tell.
-        """
-        try:
-            if os.readlink(f"{self.root}/self") != str(os.getpid()):
-                return None
-            *_, running_of_all, last_pid = read_once(f"{self.root}/loadavg").split()
-        except (OSError, ValueError):
-            return None
-        return last_pid, running_of_all.partition(b"/")[2]
-
     def stat(self, pid: int) -> Stat:
         """Read /proc/PID/stat."""
         return parse_stat(pid, self.stat_text(pid))

@@ -102,7 +102,6 @@ class Census:
         self._monotonic = monotonic
         self._files = StatFiles(self._procfs, most_kept=most_kept_files)
         self._listing: dict[str, int] = {}
-        self._turnover: tuple[bytes, bytes] | None = None
         self._known: dict[int, Process] = {}
         self._watched: dict[int, Process] = {}
         self._unwatched: OrderedDict[int, Process] = OrderedDict()  # who is to be looked at next comes first
@@ -127,10 +126,6 @@ class Census:
         return watched
 
     def _update_table(self) -> None:
-        """List the processes, unless nobody has come or gone since that was done."""
-        before, self._turnover = self._turnover, self._procfs.turnover()
-        if before == self._turnover is not None:
-            return
         known, listing = self._listing, self._procfs.listing()
         if listing == known:
             return
@@ -143,7 +138,6 @@ class Census:
                 known[name] = inode
             else:  # it is to be new again on the next pass
                 known.pop(name, None)
-                self._turnover = None
 
     def _drop(self, name: str) -> None:
         process = self._known.pop(int(name), None) if name.isdecimal() else None

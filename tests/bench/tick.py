@@ -9,7 +9,6 @@ the quickest rounds moved by 0.1.
 import os
 import shutil
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -71,10 +70,9 @@ def bench(*, short: bool) -> list[Row]:
     ]
     if short:
         return rows
-    busy, tiny, idle = measure(SERVERS, is_busy=True), measure(TINY), measure_idle(TINY)
+    tiny, idle = measure(TINY), measure_idle(TINY)
     return [
         *rows,
-        Row("  the same ratio where others come and go between any two ticks", f"{busy.ratio:.3f}"),
         Row(f"  the same ratio over {tiny.processes} processes, most of them tiny", f"{tiny.ratio:.3f}"),
         at_most(
             f"CPU of a tick where 1 of {_ACTIVE_PART} of {idle.processes} did something / CPU of floor.c over all",
@@ -86,8 +84,8 @@ def bench(*, short: bool) -> list[Row]:
     ]
 
 
-def measure(parts: Sequence[Part], *, is_busy: bool = False) -> Costs:
-    """Run both over one crowd in turn; on a busy machine, somebody has come and gone before each tick."""
+def measure(parts: Sequence[Part]) -> Costs:
+    """Run both over one crowd in turn."""
     with (
         tempfile.TemporaryDirectory() as directory,
         crowd(parts, Path(directory)) as pids,
@@ -95,19 +93,14 @@ def measure(parts: Sequence[Part], *, is_busy: bool = False) -> Costs:
         dialogue(*sampler_like("ticks")) as ticks,
     ):
         ticks.send(to_json(watching_crowd(Path(directory) / "journal.db")))
-        rounds = [_round(ticks, floor, pids, is_busy=is_busy) for _ in range(1 + _ROUNDS)][1:]
+        rounds = [_round(ticks, floor, pids) for _ in range(1 + _ROUNDS)][1:]
     return Costs(len(pids), [tick for tick, _ in rounds], [cost for _, cost in rounds])
 
 
-def _round(ticks: Dialogue, floor: Dialogue, pids: list[int], *, is_busy: bool) -> tuple[float, float]:
+def _round(ticks: Dialogue, floor: Dialogue, pids: list[int]) -> tuple[float, float]:
     """Take some ticks and as many rounds of the floor; both must have read the whole crowd anew."""
-    count = 1 if is_busy else _TICKS_A_ROUND
-    if is_busy:
-        subprocess.run(["true"], check=True)
-    tick_us, _, processes, oldest_ms, _ = ticks.ask(count)
-    if is_busy:  # whose caches are then as cold
-        subprocess.run(["true"], check=True)
-    floor_us, _, reads = floor.ask(count, *pids)
+    tick_us, _, processes, oldest_ms, _ = ticks.ask(_TICKS_A_ROUND)
+    floor_us, _, reads = floor.ask(_TICKS_A_ROUND, *pids)
     assert (processes, reads, oldest_ms) == (len(pids), len(pids), 0), (processes, reads, oldest_ms)
     return tick_us, floor_us
 

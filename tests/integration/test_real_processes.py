@@ -219,25 +219,3 @@ def test_units_are_matched_in_every_hierarchy(program: Path) -> None:
             sample = samples(collector(Procfs(), config(rule)))["web"]
         assert sample.processes == 1, mount
     assert hierarchies
-
-
-def test_whoever_comes_or_goes_is_turnover() -> None:
-    """As long as turnover is the same, so is the list of processes; a new one and its end are seen by that alone."""
-    procfs = Procfs()
-    before = procfs.turnover()
-    with subprocess.Popen(["sleep", "60"]) as child:
-        during = procfs.turnover()
-        child.kill()
-    assert None not in {before, during}
-    assert len({before, during, procfs.turnover()}) == 3
-
-    listed: dict[object, dict[str, int]] = {}
-    same = 0
-    for number in range(2000):
-        if number % 10 == 0:
-            subprocess.run(["true"], check=True)
-        before, listing, after = procfs.turnover(), procfs.listing(), procfs.turnover()
-        if before == after:
-            same += before in listed
-            assert listed.setdefault(before, listing).keys() == listing.keys()
-    assert same > 100

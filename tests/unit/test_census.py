@@ -1,7 +1,6 @@
 """Who is there and who is whose, pass by pass."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,42 +70,6 @@ def test_processes_come_and_go(proc: FakeProc) -> None:
 
     assert first == {7: "a", 8: "b"}
     assert groups(seen) == {8: "b", 9: "c"}
-
-
-def turn_over(proc: FakeProc, last_pid: int) -> None:
-    """Let /proc be that of our own namespace, in which this was the last pid given."""
-    itself = proc.root / "self"
-    if not itself.is_symlink():
-        shutil.rmtree(itself)
-        itself.symlink_to(str(os.getpid()))
-    (proc.root / "loadavg").write_text(f"0.00 0.01 0.05 1/80 {last_pid}\n")
-
-
-def test_processes_are_listed_when_the_kernel_has_counted_any(proc: FakeProc) -> None:
-    """As long as no pid is given and nobody ends there is nobody new: it is not worth while to look."""
-    turn_over(proc, 7)
-    proc.add(FakeProcess(7, b"a"))
-    seen = census(proc)
-    first = groups(seen)
-    proc.add(FakeProcess(8, b"b"))
-    unlisted = groups(seen)
-    turn_over(proc, 8)
-
-    assert first == unlisted == {7: "a"}
-    assert groups(seen) == {7: "a", 8: "b"}
-
-
-def test_who_could_not_be_met_is_met_later(proc: FakeProc) -> None:
-    """Though nobody else comes or goes."""
-    turn_over(proc, 7)
-    proc.add(FakeProcess(7, b"a"))
-    stat = (proc.root / "7/stat").read_bytes()
-    (proc.root / "7/stat").write_bytes(b"nonsense")
-    seen = census(proc)
-    first = groups(seen)
-    (proc.root / "7/stat").write_bytes(stat)
-
-    assert (first, groups(seen)) == ({}, {7: "a"})
 
 
 def test_a_new_name_is_seen_on_the_next_pass(proc: FakeProc) -> None:

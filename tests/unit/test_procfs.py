@@ -94,29 +94,6 @@ def test_only_processes_are_listed(proc: FakeProc) -> None:
     assert listed[7] != listed[4_194_303]
 
 
-@pytest.mark.parametrize(
-    ("itself", "loadavg", "told"),
-    [
-        (os.getpid(), "0.00 0.01 0.05 1/80 900\n", (b"900", b"80")),
-        (os.getpid() + 1, "0.00 0.01 0.05 1/80 900\n", None),
-        (os.getpid(), "\n", None),
-        (os.getpid(), None, None),
-        (None, "0.00 0.01 0.05 1/80 900\n", None),
-    ],
-    ids=["ours", "another namespace's", "cut", "without loadavg", "without self"],
-)
-def test_turnover_is_told_of_our_own_namespace(
-    tmp_path: Path, itself: int | None, loadavg: str | None, told: tuple[bytes, bytes] | None
-) -> None:
-    """A /proc of other processes than ours has a loadavg that counts others than those in it."""
-    if itself is not None:
-        (tmp_path / "self").symlink_to(str(itself))
-    if loadavg is not None:
-        (tmp_path / "loadavg").write_text(loadavg)
-
-    assert Procfs(str(tmp_path)).turnover() == told
-
-
 def test_names_are_read_as_bytes(proc: FakeProc) -> None:
     """Comm, arguments and cgroup are given as they are, line ends and broken UTF-8 included."""
     proc.add(FakeProcess(7, HOSTILE, cmdline=(b"\xff\n", b"", b"-x"), cgroup=b"0::/a.slice\xff\n", uid=65534))
