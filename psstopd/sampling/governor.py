@@ -15,8 +15,8 @@ Pure functions over numbers; times are seconds on one clock that never steps. Th
       max(max_age, c / target_share) + 2 (C + 2 c) / b + two intervals.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from psstopd.kernel.procfs import PAGE_SIZE
 from psstopd.model import Memory, Reading, Unreadable
@@ -57,6 +57,9 @@ class Subject(Protocol):
     held_seconds: float
 
 
+SomeSubject = TypeVar("SomeSubject", bound=Subject)
+
+
 class Wish(NamedTuple):
     """A read that would be worth its while."""
 
@@ -85,19 +88,22 @@ class Rate(NamedTuple):
         return self.seconds / self.pages
 
 
-def is_settled(subject: Subject, now: float, max_age: float) -> bool:
-    """Tell whether the last answer of a process still holds. A read that hangs, or brought nonsense, is no answer."""
-    return (
-        now - subject.asked_at < max_age
-        and subject.rss_pages == subject.asked_rss_pages
-        and subject.faults == subject.asked_faults
-        and (type(subject.outcome) is Reading or subject.outcome is _DENIED)
-    )
+def unsettled(subjects: Iterable[SomeSubject], now: float, max_age: float) -> list[SomeSubject]:
+    """Give those whose last answer may not hold any more. A read that hangs, or brought nonsense, is no answer."""
+    return [
+        subject
+        for subject in subjects
+        if now - subject.asked_at >= max_age
+        or subject.rss_pages != subject.asked_rss_pages
+        or subject.faults != subject.asked_faults
+        or not (type(subject.outcome) is Reading or subject.outcome is _DENIED)
+    ]
 
 
-def is_due(subject: Subject, now: float, target_share: float) -> bool:
-    """Tell whether a process has been left alone for long enough after its last read."""
-    return now >= subject.taken_at + subject.held_seconds * (1 / target_share - 1)
+def due(subjects: Iterable[SomeSubject], now: float, target_share: float) -> list[SomeSubject]:
+    """Give those who have been left alone for long enough after their last read."""
+    rest = 1 / target_share - 1
+    return [subject for subject in subjects if now >= subject.taken_at + subject.held_seconds * rest]
 
 
 def held_seconds(seconds: float, memory: Memory) -> float:

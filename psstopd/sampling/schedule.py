@@ -37,14 +37,12 @@ class Schedule:
 
     def unsettled(self, processes: Iterable[Process], *, now: float) -> list[Process]:
         """Give those whose last answer may not hold any more."""
-        is_settled, max_age = governor.is_settled, self._limits.max_age
-        return [process for process in processes if not is_settled(process, now, max_age)]
+        return governor.unsettled(processes, now, self._limits.max_age)
 
     def choose(self, unsettled: Sequence[Process], *, now: float) -> list[Process]:
         """Give those to be read now. Stuck ones are among them: they are not read, but may have answered meanwhile."""
         self._refill(now)
-        is_due, share = governor.is_due, self._limits.target_share
-        due = [process for process in unsettled if is_due(process, now, share)]
+        due = governor.due(unsettled, now, self._limits.target_share)
         estimate, rate = governor.estimate, self._rate.seconds_a_page
         seconds = [estimate(process, rate) for process in due]
         allowance = governor.allowance(self._saved, self._limits)

@@ -110,7 +110,7 @@ def test_no_process_is_read_for_more_than_its_share(lengths: list[float], share:
     """Read whenever that is allowed, it is read for `target_share` of the time, beyond the read at the end."""
     target, now, spent = Target(), 0.0, 0.0
     for length in lengths:
-        while not governor.is_due(target, now=now, target_share=share):
+        while not governor.due([target], now, share):
             now += 0.1 + length
         assert spent <= share * now * 1.001 + 1e-5
         target.read(now, takes=length)
@@ -124,7 +124,7 @@ def test_a_pause_ends(length: float, share: float) -> None:
     target = Target()
     target.read(100.0, takes=length)
 
-    assert governor.is_due(target, 100.0 + length / share + 1e-3, share)
+    assert governor.due([target], 100.0 + length / share + 1e-3, share) == [target]
 
 
 def test_waiting_is_no_harm() -> None:
@@ -133,7 +133,7 @@ def test_waiting_is_no_harm() -> None:
     target.read(0.0, takes=20e-6, waits=300.0)
 
     assert target.held_seconds < 0.02
-    assert governor.is_due(target, 305.0, 0.005)
+    assert governor.due([target], 305.0, 0.005) == [target]
 
 
 @given(pages, st.integers(0, 10**9), st.floats(0, 3600), moments)
@@ -143,7 +143,7 @@ def test_who_did_not_move_is_settled_for_max_age(rss: int, faults: int, max_age:
     target.read(begin, takes=1e-4)
 
     def is_settled(now: float) -> bool:
-        return governor.is_settled(target, now, max_age)
+        return not governor.unsettled([target], now, max_age)
 
     assert is_settled(begin) == (max_age > 0)
     assert is_settled(begin + max_age * 0.99) == (max_age > 0 and begin + max_age * 0.99 - begin < max_age)
@@ -182,7 +182,7 @@ def test_who_moved_is_not_settled(change: Callable[[Target], None]) -> None:
     target.read(0.0, takes=1e-4)
     change(target)
 
-    assert not governor.is_settled(target, 1.0, 60)
+    assert governor.unsettled([target], 1.0, 60) == [target]
 
 
 def test_a_refusal_is_an_answer() -> None:
@@ -190,8 +190,8 @@ def test_a_refusal_is_an_answer() -> None:
     target = Target()
     target.outcome = Unreadable.DENIED
 
-    assert governor.is_settled(target, 1.0, 60)
-    assert not governor.is_settled(target, 60.0, 60)
+    assert governor.unsettled([target], 1.0, 60) == []
+    assert governor.unsettled([target], 60.0, 60) == [target]
 
 
 def test_before_its_first_read_a_process_is_judged_by_its_size() -> None:
