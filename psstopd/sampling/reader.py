@@ -16,7 +16,7 @@ from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading, Unreadable
 
 SHORTEST_DEADLINE_SECONDS = 0.01
-_AT_ONCE = 64  # texts of 1 KiB that wait to be parsed
+_AT_ONCE = 64
 
 Outcome = Reading | Unreadable
 

@@ -26,13 +26,14 @@ class Part(NamedTuple):
     files: int = 0
 
 
-# What servers run: shells and small daemons like bash, which has 43 mappings; interpreters, of which Python has 147 and
-# with its packages 315; servers in Go, like VictoriaMetrics' with 75 mappings, 7 threads and 13 files; and a few large
-# ones. 18 MiB each on average: less than on most servers, but 16 GiB in all.
+# What servers run, in the sizes in which Debian 12 runs it: bash, of 3 MiB and 43 mappings; Python, of 21 MiB and 147
+# mappings, and of 62 MiB, 315 mappings and two threads with pydantic and the like; VictoriaMetrics, of 21 MiB, 75
+# mappings, 7 threads and 13 files; and a few large ones. 17 GiB in all.
 SERVERS = (
-    Part(600, 4, mappings=20),
-    Part(250, 28, mappings=120, threads=1, files=3),
-    Part(42, 64, mappings=50, threads=6, files=10),
+    Part(600, 3, mappings=18),
+    Part(125, 20, mappings=122, files=3),
+    Part(125, 60, mappings=290, threads=1, files=2),
+    Part(42, 20, mappings=50, threads=6, files=10),
     Part(8, 512, mappings=500, threads=40, files=100),
 )
 # A read costs the more, and all else the less, the more memory and mappings there are. In these crowds each process has
