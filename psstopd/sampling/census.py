@@ -61,7 +61,7 @@ class Process:
         self.asked_at = now  # for its memory, or for its name while nobody watches it
         self.asked_rss_pages = self.asked_faults = 0
         self.outcome: Reading | Unreadable | None = None
-        self.taken_at = self.read_seconds = self.held_seconds = 0.0  # of the last read, if it brought a reading
+        self.taken_at = self.read_seconds = self.held_seconds = 0.0  # of the last read; held by readings alone
         self.update(stat)
 
     def update(self, stat: Stat) -> None:

@@ -62,20 +62,22 @@ class Schedule:
         """Keep what reads have brought with their processes, and learn from what they took."""
         changed, has_moved, count, pages, seconds = [], False, 0, 0, 0.0
         for process, outcome, ended, took in reads:
-            process.asked_at, process.taken_at, process.read_seconds, process.held_seconds = now, ended, 0.0, 0.0
+            process.asked_at, process.taken_at, process.read_seconds = now, ended, took
             process.asked_rss_pages = process.rss_pages
             process.asked_faults = process.faults
             if outcome is not process.outcome or outcome is None:
                 changed.append(process)
                 has_moved = has_moved or _span(outcome) != _span(process.outcome)
                 process.outcome = outcome
-            if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
-                process.has_memory, process.mark = False, NO_MARK
-            elif type(outcome) is Reading:
-                process.read_seconds, process.held_seconds = took, governor.held_seconds(took, outcome.memory)
+            if type(outcome) is Reading:
+                process.held_seconds = governor.held_seconds(took, outcome.memory)
                 pages += process.rss_pages
                 seconds += process.held_seconds
                 count += 1
+                continue
+            process.held_seconds = 0.0
+            if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
+                process.has_memory, process.mark = False, NO_MARK
         self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=count)
         self._reading = seconds
         return Changes(changed, has_moved)
