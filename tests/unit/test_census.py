@@ -60,6 +60,13 @@ def test_only_watched_processes_are_given(proc: FakeProc) -> None:
     assert groups(census(proc, WEB)) == {7: "web", 9: "web"}
 
 
+def test_processes_keep_the_order_of_the_listing(proc: FakeProc) -> None:
+    """The kernel's is that of pids, in which its own structures lie: any other makes a pass a third dearer."""
+    proc.add(*(FakeProcess(pid, b"sh") for pid in range(100, 200)))
+
+    assert list(groups(census(proc))) == [pid for pid, _ in proc.procfs.pids()]
+
+
 def test_processes_come_and_go(proc: FakeProc) -> None:
     """Each pass knows who started and who ended since the last."""
     seen = census(proc)
