@@ -107,7 +107,7 @@ class Collector:
     def _see(self, processes: Sequence[Process], now: float) -> tuple[list[Process], bool]:
         """Sort processes by name; give those whose last answer may not hold any more, and whether anybody is new.
 
-        These keep their order, in which they lie in memory: name by name, a pass would cost a third more.
+        These keep their order, in which they lie in memory: name by name, a pass would cost more.
         """
         groups: dict[str, list[Process]] = {}
         for process in processes:

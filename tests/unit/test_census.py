@@ -61,7 +61,7 @@ def test_only_watched_processes_are_given(proc: FakeProc) -> None:
 
 
 def test_processes_keep_the_order_of_the_listing(proc: FakeProc) -> None:
-    """The kernel's is that of pids, in which its own structures lie: any other makes a pass a third dearer."""
+    """The kernel's is that of pids, in which its own structures lie: any other makes a pass dearer."""
     proc.add(*(FakeProcess(pid, b"sh") for pid in range(100, 200)))
 
     assert list(groups(census(proc))) == [pid for pid, _ in proc.procfs.pids()]
