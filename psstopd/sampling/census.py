@@ -133,7 +133,7 @@ class Census:
             self._drop(name)
             del known[name]
         # By pid, like the kernel: in that order all later work goes through memory, the kernel's and our own.
-        for name, inode in [entry for entry in listing.items() if known.get(entry[0]) != entry[1]]:
+        for name, inode in [(name, inode) for name, inode in listing.items() if known.get(name) != inode]:
             if not name.isdecimal() or self._meet(int(name)):
                 known[name] = inode
             else:  # it is to be new again on the next pass

@@ -16,7 +16,7 @@ from psstopd.kernel.memory import AddressSpace
 from psstopd.model import Identity, Reading, Unreadable
 
 SHORTEST_DEADLINE_SECONDS = 0.01
-_AT_ONCE = 64
+_AT_ONCE = 64  # readings that there are twice while a pass goes on
 
 Outcome = Reading | Unreadable
 
@@ -54,8 +54,9 @@ class _Batch:
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         self.asked = asked
+        # Gathered before the reads, and not between them, when each further object is one that the caches have lost.
         self.pids = [each.identity.pid for each in asked]
-        self.outcomes = [each.outcome for each in asked]
+        self.outcomes = [each.outcome for each in asked]  # of the last time, until there is another one
         self.marks = [outcome.mark if type(outcome) is Reading else None for outcome in self.outcomes]
         self.began = 0.0
         # When each read ended, in order, or None where it is given up. The next one is under way. It is entered by its

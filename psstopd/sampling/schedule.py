@@ -69,14 +69,13 @@ class Schedule:
                 changed.append(process)
                 has_moved = has_moved or _span(outcome) != _span(process.outcome)
                 process.outcome = outcome
+            process.held_seconds = 0.0
             if type(outcome) is Reading:
                 process.held_seconds = governor.held_seconds(took, outcome.memory)
                 pages += process.rss_pages
                 seconds += process.held_seconds
                 count += 1
-                continue
-            process.held_seconds = 0.0
-            if outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
+            elif outcome is None:  # it has ended, or ends: as soon as its stat says anything, that counts
                 process.has_memory, process.mark = False, NO_MARK
         self._rate = governor.learn(self._rate, Rate(seconds, pages), reads=count)
         self._reading = seconds

@@ -2,8 +2,8 @@
 
 All of them look at the same processes in turn, and again, for the reason that tick.py gives. The largest process tells
 itself how long it had to wait for its own address space meanwhile, see target.c. Everything is read on each tick; what
-psstop saves by not reading is not in here. smem reads smaps, all others smaps_rollup. The crowd's processes have one
-thread and three files each, which favours the exporter: it looks at every thread and every file.
+psstop saves by not reading is not in here. smem reads smaps, all others smaps_rollup. The exporter also looks at every
+thread and every file, of which the tiny processes have one and three.
 """
 
 import shutil

@@ -56,7 +56,7 @@ class Costs(NamedTuple):
 
 
 def bench(*, short: bool) -> list[Row]:
-    """Compare a tick with the floor, over ordinary processes; and over tiny ones, of which it says the more."""
+    """Compare a tick with the floor, over ordinary processes; and over tiny ones, where it weighs the most."""
     costs = measure(FEWER_SERVERS if short else SERVERS)
     rows = [
         at_most(
